@@ -8,7 +8,7 @@ from pathlib import Path
 
 from allencv_al.commands.shared.output_files import check_output_files
 from allencv_al.common.errors import DataError
-from allencv_al.labels.exchange import FORMATS
+from allencv_al.labels.exchange import FORMATS, OF_ANNOTATORS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         required=True,
         help="a table; JSON lines; one folder per class with its images; JSON or JSON_MIN "
-        "of Label Studio",
+        "of Label Studio; a file of COCO or CVAT; a folder of Pascal VOC, YOLO or LabelMe files",
     )
     parser.add_argument(
         "--output",
@@ -52,24 +52,36 @@ def run(args: argparse.Namespace) -> int:
     """Write the labels atomically."""
     from allencv_al.common.files.atomic_file import write_text
     from allencv_al.labels.exchange.class_folders import write_class_folders
-    from allencv_al.labels.exchange.exporting import image_files, read_entries
+    from allencv_al.labels.exchange.entry_objects import (
+        check_carries,
+        holds_objects,
+        with_objects,
+    )
+    from allencv_al.labels.exchange.exporting import image_files, read_entries, task_of
     from allencv_al.labels.exchange.formats import FOLDERS, TEXT_FORMATS
     from allencv_al.labels.exchange.label_studio import with_local_addresses
+    from allencv_al.labels.exchange.object_folders import OBJECT_FOLDERS, write_object_folder
 
+    task, classes = task_of(args.folder)
+    check_carries(args.format, task)
+    is_folder = args.format == FOLDERS or args.format in OBJECT_FOLDERS
+    _check_options(args, is_folder)
     images = image_files(args.folder)
-    if args.format != FOLDERS:
+    if not is_folder:
         folders = {image.parent for image in images.values()}
         check_output_files({"--output": args.output}, [args.folder, *sorted(folders)])
     entries = read_entries(args.folder, images, args.all_answers)
     if not entries:
         raise DataError(f"{args.folder}: there are no labels yet")
+    if holds_objects(args.format, task):
+        entries = with_objects(entries, task, classes)
     if args.local_files is not None:
-        if not args.format.startswith("label-studio"):
-            raise DataError("export-labels: --local-files goes with the formats of Label Studio")
         entries = with_local_addresses(entries, args.local_files)
+    if args.format in OBJECT_FOLDERS:
+        count = write_object_folder(args.format, args.output, entries)
+        sys.stdout.write(f"labels of {count} images: {args.output}\n")
+        return 0
     if args.format == FOLDERS:
-        if args.output is None:
-            raise DataError("export-labels: --format folders needs --output DIR")
         count = write_class_folders(args.output, entries, args.links)
         sys.stdout.write(f"{count} images in class folders: {args.output}\n")
         return 0
@@ -83,3 +95,15 @@ def run(args: argparse.Namespace) -> int:
     more = f" and {others} without one (not sure, unreadable, skipped)" if others else ""
     sys.stdout.write(f"{labels} labels{more}: {args.output}\n")
     return 0
+
+
+def _check_options(args: argparse.Namespace, is_folder: bool) -> None:
+    if is_folder and args.output is None:
+        raise DataError(f"export-labels: --format {args.format} needs --output DIR")
+    if args.local_files is not None and not args.format.startswith("label-studio"):
+        raise DataError("export-labels: --local-files goes with the formats of Label Studio")
+    if args.all_answers and args.format not in OF_ANNOTATORS:
+        raise DataError(
+            f"export-labels: --format {args.format} holds one label for each image; --all-answers "
+            f"goes with {', '.join(OF_ANNOTATORS)}"
+        )

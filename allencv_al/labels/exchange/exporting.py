@@ -14,6 +14,7 @@ from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.label_store import LabelEvent, LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.labels.sessions.answers import Answer
+from allencv_al.labels.sessions.label_values import SINGLE_LABEL
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, AgreedLabel, LabelingStore
 
 _TABLE_NAME = "labels.csv"  # which a run writes, with the paths of its labeled images
@@ -56,6 +57,14 @@ def image_files(folder: Path) -> dict[str, Path]:
     return {id: Path(os.path.abspath(file)) for id, file in found.items()}  # noqa: PTH100
 
 
+def task_of(folder: Path) -> tuple[str, list[str]]:
+    """Return the task of the labels of a run or of a labeling, and the names of their classes."""
+    if (folder / LABELING_NAME).is_file():
+        with LabelingStore(folder / LABELING_NAME, create=False) as store:
+            return store.values.task_name, list(store.classes.names().values())
+    return SINGLE_LABEL, []
+
+
 def labeling_beside(folder: Path) -> str:
     """Return a hint if the labeling of this folder of images lies beside it."""
     labels = folder.with_name(f"{folder.name}-labels")
@@ -95,15 +104,16 @@ def _agreed(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelE
 
 
 def _all_answers(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelEntry]:
-    names, audit = store.classes.names(), store.audit.ids()
+    audit = store.audit.ids()
     ids = {number: id for id, number in store.items.numbers().items()}
     numbers = list(ids)
     found = [
         *(one for many in store.answers.in_force(numbers).values() for one in many),
         *store.reviews.decisions(numbers).values(),
     ]
+    texts = store.values.texts(one.class_id for one in found)
     for answer in sorted(found, key=lambda one: one.event_id):
-        label = None if answer.class_id is None else names[answer.class_id]
+        label = None if answer.class_id is None else texts[answer.class_id]
         use = AUDIT if ids[answer.item] in audit else None
         yield _entry(ids[answer.item], images, answer, label, answer.source, use=use)
 

@@ -12,6 +12,8 @@ from allencv_al.common.files.json_values import parse_json, repr_json
 from allencv_al.common.files.tables import CSV_SUFFIXES, JSON_SUFFIXES, is_json_text, parse_table
 from allencv_al.common.files.text_files import decode_text
 from allencv_al.labels.exchange import FORMATS
+from allencv_al.labels.exchange.annotation_entries import from_coco, from_cvat
+from allencv_al.labels.exchange.annotation_writers import to_coco, to_cvat
 from allencv_al.labels.exchange.class_folders import read_class_folders
 from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.exchange.label_studio import (
@@ -25,6 +27,7 @@ from allencv_al.labels.exchange.label_studio_min import (
     is_min,
     to_label_studio_min,
 )
+from allencv_al.labels.exchange.object_folders import OBJECT_FOLDERS, read_object_folder
 from allencv_al.labels.exchange.row_formats import (
     IMAGE_COLUMNS,
     SAYING,
@@ -37,26 +40,23 @@ from allencv_al.labels.exchange.row_formats import (
 FOLDERS = "folders"
 
 _BY_KEYS = (
-    ({"images", "categories"}, "COCO annotations"),
     ({"source-ref"}, "a manifest of SageMaker Ground Truth"),
     ({"classes", "labels"}, "the labels.json of FiftyOne"),
     ({"samples"}, "a data set of FiftyOne"),
-    ({"shapes", "imagePath"}, "an annotation of Labelme"),
     ({"_via_img_metadata"}, "a project of the VGG Image Annotator"),
     ({"items", "categories"}, "a data set of Datumaro"),
     ({"imageGcsUri"}, "an import file of Vertex AI"),
     ({"data_row"}, "an export of Labelbox"),
 )
-_XML = (
-    (r"<annotations\b", "annotations of CVAT"),
-    (r"<annotation\b", "an annotation of Pascal VOC"),
-    (r"<", "XML"),
-)
+_COCO = {"images", "categories"}
+_LABELME = {"shapes", "imagePath"}
+_XML = ((r"<annotations\b", "cvat"), (r"<annotation\b", "pascal-voc"))
+_YOLO = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
 
 _SUPPORTED = (
     "what export-labels writes; tables (CSV, TSV) with id, image or path and label; JSON lines "
-    "with the same keys, also Prodigy's; JSON, JSON_MIN, CSV and TSV of Label Studio; and class "
-    "folders"
+    "with the same keys, also Prodigy's; JSON, JSON_MIN, CSV and TSV of Label Studio; COCO "
+    "instances; CVAT for images 1.1; folders of Pascal VOC, YOLO or LabelMe; and class folders"
 )
 
 
@@ -77,6 +77,8 @@ TEXT_FORMATS = {
     "jsonl": TextFormat(to_json_lines, from_json_lines),
     "label-studio": TextFormat(to_label_studio, from_label_studio),
     "label-studio-min": TextFormat(to_label_studio_min, from_label_studio_min),
+    "coco": TextFormat(to_coco, from_coco),
+    "cvat": TextFormat(to_cvat, from_cvat),
 }
 
 
@@ -87,14 +89,19 @@ def format_of(path: Path) -> str:
         DataError: The format is unknown, or of a program whose files cannot be read.
     """
     if path.is_dir():
-        return FOLDERS
+        return _folder_format(path)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return "yolo"
     text = _text_of(path)
     suffix = path.suffix.lower()
     if suffix not in CSV_SUFFIXES and (suffix in JSON_SUFFIXES or is_json_text(text)):
         return _json_format(path, text)
-    foreign = _foreign_text(text)
-    if foreign is not None:
-        raise _not_read(path, foreign)
+    head = _first_tag(text)
+    known = next((name for pattern, name in _XML if re.match(pattern, head)), None)
+    if known is not None:
+        return known
+    if head.startswith("<"):
+        raise _not_read(path, "XML")
     if suffix in CSV_SUFFIXES or set(_columns(path, text)) & {*IMAGE_COLUMNS, "id"}:
         return "csv"
     raise DataError(
@@ -115,6 +122,8 @@ def read_file(path: Path, name: str) -> list[LabelEntry]:
     """
     if name == FOLDERS:
         return read_class_folders(path)
+    if name in OBJECT_FOLDERS:
+        return read_object_folder(name, path)
     return TEXT_FORMATS[name].read(_text_of(path), str(path))
 
 
@@ -128,6 +137,9 @@ def _json_format(path: Path, text: str) -> str:
         if sound is None and path.suffix.lower() == ".json":
             raise DataError(f"{path}: expected JSON: {error}") from None
         value = None if sound is None else sound.values
+    keys = set(value) if isinstance(value, dict) else set()
+    if keys >= _COCO or keys >= _LABELME:
+        return "coco" if keys >= _COCO else "labelme"
     is_list = isinstance(value, list)
     if is_list and not is_min(value):
         return "label-studio"
@@ -190,8 +202,18 @@ def _foreign_json(value: Any) -> str | None:
     return next((name for keys, name in _BY_KEYS if keys <= set(first)), None)
 
 
-def _foreign_text(text: str) -> str | None:
-    """Return the name of a known but unsupported text format, or None."""
-    # Declarations and comments stand before the first tag, which names the format
-    head = re.sub(r"^\s*(<\?xml[^>]*\?>|<!--.*?-->|\s)*", "", text[:4096], flags=re.DOTALL)
-    return next((name for pattern, name in _XML if re.match(pattern, head)), None)
+def _first_tag(text: str) -> str:
+    """Return what follows the declarations and comments of XML; the text itself if it is none."""
+    return re.sub(r"^\s*(<\?xml[^>]*\?>|<!--.*?-->|\s)*", "", text[:4096], flags=re.DOTALL)
+
+
+def _folder_format(folder: Path) -> str:
+    if any((folder / name).is_file() for name in _YOLO):
+        return "yolo"
+    if next(folder.rglob("*.xml"), None) is not None:
+        return "pascal-voc"
+    files = (file for file in folder.rglob("*.json") if not file.name.startswith("."))
+    first = next(files, None)
+    if first is not None and '"shapes"' in _text_of(first):
+        return "labelme"
+    return FOLDERS

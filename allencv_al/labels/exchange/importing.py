@@ -6,19 +6,22 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from allencv_al.common.errors import DataError, raise_problems
+from allencv_al.common.files.atomic_file import write_text
 from allencv_al.common.files.json_values import repr_json
-from allencv_al.common.files.tables import LABELS_NAME
+from allencv_al.common.files.tables import LABELS_NAME, csv_text
 from allencv_al.common.names import class_name, did_you_mean
+from allencv_al.data.dataset_readers.objects.image_objects import Coordinates
 from allencv_al.labels.audit_sample import USE, is_marked
+from allencv_al.labels.exchange.entry_objects import label_of_objects, tag_of
 from allencv_al.labels.exchange.exporting import labeling_beside
-from allencv_al.labels.exchange.item_names import ItemNames
+from allencv_al.labels.exchange.item_names import ItemNames, UnknownNameError
 from allencv_al.labels.exchange.label_entry import FIELDS, LabelEntry
-from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.run_database import DATABASE_NAME
 from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
@@ -36,15 +39,35 @@ class ImportCount(NamedTuple):
         new: Entries that were added.
         known: Entries that the labeling had already.
         silent: Entries without a decision.
+        left_out: Entries of unknown images or classes.
     """
 
     new: int
     known: int
     silent: int
+    left_out: int
+
+
+class LeftOut(NamedTuple):
+    """An entry that was not imported.
+
+    Args:
+        place: Its place in its file.
+        id: Its image.
+        reason: The image or class that the labeling does not have.
+    """
+
+    place: str
+    id: str
+    reason: str
 
 
 def import_entries(
-    folder: Path, entries: Sequence[LabelEntry], annotator: str | None
+    folder: Path,
+    entries: Sequence[LabelEntry],
+    annotator: str | None,
+    left_out: list[LeftOut] | None = None,
+    coordinates: Coordinates = "auto",
 ) -> ImportCount:
     """Add entries to a labeling, as answers; all of them, or none.
 
@@ -56,14 +79,14 @@ def import_entries(
         folder: The folder of a labeling, or the run directory of a run that has one.
         entries: The entries.
         annotator: The author, for entries of one annotator; by default that of each entry.
+        left_out: A list, to which entries of unknown images and classes are added. Default: they
+            are faults.
+        coordinates: Pixels that boxes and areas refer to where an image has an EXIF orientation.
 
     Raises:
         DataError: There is no labeling, or entries do not fit it; the message lists all faults.
     """
     check_is_labeling(folder)
-    decided = [entry for entry in entries if _has_decision(entry)]
-    if annotator is not None:
-        _check_one_annotator(annotator, decided)
     problems: list[str] = []
     new = 0
     # One transaction around all answers: problems of the last entry roll back the first
@@ -71,7 +94,10 @@ def import_entries(
         LabelingStore(folder / LABELING_NAME, create=False) as store,
         store.database.transaction(),
     ):
-        into = _Import(store, annotator)
+        into = _Import(store, annotator, left_out, coordinates)
+        decided = [entry for entry in entries if into.is_decided(entry)]
+        if annotator is not None:
+            _check_one_annotator(annotator, decided)
         answers = [one for entry in decided if (one := into.answer_of(entry, problems)) is not None]
         for answer in _newest(answers, problems):
             try:
@@ -85,7 +111,13 @@ def import_entries(
     if decided and not (folder / DATABASE_NAME).is_file():
         with LabelingStore(folder / LABELING_NAME, create=False) as store:
             store.write_table(folder / LABELS_NAME)
-    return ImportCount(new, len(decided) - new, len(entries) - len(decided))
+    lost = len(left_out or ())
+    return ImportCount(new, len(decided) - new - lost, len(entries) - len(decided), lost)
+
+
+def write_left_out(path: Path, left_out: Sequence[LeftOut]) -> None:
+    """Write a table of the entries that were not imported: place, id, reason."""
+    write_text(path, csv_text(LeftOut._fields, [one._asdict() for one in left_out]))
 
 
 def check_is_labeling(folder: Path) -> None:
@@ -113,9 +145,20 @@ class _EntryAnswer:
 class _Import:
     """Converts entries to answers and adds them; what is looked up is read once."""
 
-    def __init__(self, store: LabelingStore, annotator: str | None) -> None:
+    def __init__(
+        self,
+        store: LabelingStore,
+        annotator: str | None,
+        left_out: list[LeftOut] | None,
+        coordinates: Coordinates,
+    ) -> None:
         self._store = store
         self._annotator = annotator
+        self._left_out = left_out
+        self._coordinates: Coordinates = coordinates
+        self._task = store.values.task_name
+        self._is_single = store.values.task is None
+        self._files: dict[int, str] = dict(store.database.rows("SELECT item, image FROM item"))
         numbers = store.items.numbers()
         self._items = ItemNames(numbers)
         self._classes = {class_name(name): number for number, name in store.classes.names().items()}
@@ -127,20 +170,35 @@ class _Import:
         self._keys = {key for (key,) in rows}
         self._hints = self._number = 0
 
+    def is_decided(self, entry: LabelEntry) -> bool:
+        """Return whether an entry holds a decision for this labeling."""
+        if entry.objects is not None and (not self._is_single or entry.label is None):
+            return not self._is_single or tag_of(entry) is not None
+        return entry.kind is not None and (entry.label is None or bool(class_name(entry.label)))
+
     def answer_of(self, entry: LabelEntry, problems: list[str]) -> _EntryAnswer | None:
         """Return the answer of an entry, or None after adding to `problems`."""
         self._number += 1
         place = entry.place or f"entry {self._number}"
         try:
             item = self._items.item_of(entry)
-            class_id = None if entry.label is None else self._class_of(class_name(entry.label))
+            label = self._label_of(entry, item)
+            class_id = None if label is None else self._number_of(label)
             who = class_name(self._annotator or entry.annotator or "") or _UNNAMED
             if not who.isprintable() or len(who) > _LONGEST_NAME:
                 raise DataError(f"annotator: expected a name on one line, found {who[:40]!a}")
-        except DataError as error:
+        except UnknownNameError as error:
+            if self._left_out is None:
+                problems.append(f"{place}: {repr_json(entry.id)}: {error}")
+            else:
+                self._left_out.append(LeftOut(place, entry.id, str(error)))
+            return None
+        except (DataError, LabelConflict) as error:
             problems.append(f"{place}: {repr_json(entry.id)}: {error}")
             return None
-        kind = LabelKind(str(entry.kind))
+        kind = LabelKind(str(entry.kind or LabelKind.LABEL))
+        if entry.objects is not None:
+            entry = replace(entry, label=label, kind=str(kind))
         new = NewAnswer(who, _key_of(entry, who), item, kind, class_id, entry.seconds)
         return _EntryAnswer(entry, place, new)
 
@@ -162,18 +220,39 @@ class _Import:
         marked = [one.new.item for one in answers if is_marked({USE: one.entry.use})]
         self._store.audit.add([ids[item] for item in dict.fromkeys(marked)])
 
+    def _label_of(self, entry: LabelEntry, item: int) -> str | None:
+        """Return the text of the label of an entry."""
+        if entry.objects is None or (self._is_single and entry.label is not None):
+            return entry.label
+        if self._is_single:
+            return tag_of(entry)
+        file = self._files[item]
+        if file is None:
+            raise DataError("its image lies in no file, so that its size is unknown")
+        image = self._store.database.path.parent / file
+        return label_of_objects(self._task, entry, image, coordinates=self._coordinates)
+
+    def _number_of(self, label: str) -> int:
+        """Return the number of a label, which gets one when it is first given."""
+        task = self._store.values.task
+        if task is None:
+            return self._class_of(class_name(label))
+        fault = task.problem(label)
+        if fault is not None:
+            raise DataError(fault)
+        for name in dict.fromkeys(task.class_names(label)):
+            self._class_of(name)
+        with self._store.database.transaction() as connection:
+            return self._store.values.number(connection, self._store.values.numbered(label))
+
     def _class_of(self, label: str) -> int:
         class_id = self._classes.get(label)
         if class_id is None:
             self._hints += 1
             hint = did_you_mean(label[:200], self._classes) if self._hints <= _MOST_HINTS else ""
             known = ", ".join(map(repr_json, self._classes)) or "none"
-            raise DataError(f"{repr_json(label)} is no class{hint or f'; known: {known}'}")
+            raise UnknownNameError(f"{repr_json(label)} is no class{hint or f'; known: {known}'}")
         return class_id
-
-
-def _has_decision(entry: LabelEntry) -> bool:
-    return entry.kind is not None and (entry.label is None or bool(class_name(entry.label)))
 
 
 def _check_one_annotator(annotator: str, entries: Sequence[LabelEntry]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -15,6 +15,10 @@ from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.exchange.row_formats import IMAGE_COLUMNS
 
 _MOST_HINTS = 10  # each hint searches all names
+
+
+class UnknownNameError(DataError):
+    """An image or a class that a labeling does not have."""
 
 
 class ItemNames:
@@ -31,13 +35,16 @@ class ItemNames:
             class_name(id): item for id, item in items.items() if composed[class_name(id)] == 1
         }
         self._ends = PathEnds(items)
+        self._ids_by_stem: dict[str, list[str]] = defaultdict(list)
+        self._stems = PathEnds(())
         self._hints = 0
 
     def item_of(self, entry: LabelEntry) -> int:
         """Return the number of the item of an entry.
 
         Raises:
-            DataError: No item matches, or several do.
+            UnknownNameError: No item matches.
+            DataError: Several items match.
         """
         if entry.id in self._items:
             return self._items[entry.id]
@@ -47,11 +54,21 @@ class ItemNames:
             if text in self._composed:
                 return self._composed[text]
         found = {id for text in texts for id in self._ends.nearest(text)}
+        if not found and entry.objects is not None:  # a file of objects has the image's name
+            found = {id for text in texts for id in self._of_stem(text)}
         if len(found) == 1:
             return self._items[found.pop()]
         if found:
             raise DataError(f"{len(found)} images have this name")
-        raise DataError(f"there is no such image{self._hint(entry.id)}")
+        raise UnknownNameError(f"there is no such image{self._hint(entry.id)}")
+
+    def _of_stem(self, path: str) -> set[str]:
+        """Return the ids whose path without its extension has the longest common end."""
+        if not self._ids_by_stem:
+            for id in self._items:
+                self._ids_by_stem[str(PurePosixPath(id).with_suffix(""))].append(id)
+            self._stems = PathEnds(self._ids_by_stem)
+        return {id for stem in self._stems.nearest(path) for id in self._ids_by_stem[stem]}
 
     def _hint(self, name: str) -> str:
         self._hints += 1

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allencv_al.labels.database import is_encodable
+
+if TYPE_CHECKING:
+    from allencv_al.data.dataset_readers.objects.image_objects import Annotation
+    from allencv_al.data.image_io import ImageFrame
+
+Objects = Callable[["ImageFrame | None", list[str]], "Annotation | None"]
+"""Returns the objects in an image, given its size and turn and a list for problems."""
 
 KINDS = ("label", "skip", "unsure", "unreadable")
 
@@ -19,7 +26,8 @@ class LabelEntry:
     Args:
         id: The image.
         image: Its file or address, if known.
-        label: The name of the class, if `kind` is `label`.
+        label: The text of the label, if `kind` is `label`: the name of the class, or what the task
+            of the labels writes.
         kind: Kind of decision: label, skip, unsure or unreadable; None without a decision.
         annotator: The author.
         time: Time of storage, in seconds since 1970.
@@ -31,6 +39,8 @@ class LabelEntry:
         use: `audit` for an image that measures models and is never trained on.
         extra: Other values of the file, kept for the program that wrote them.
         place: Its place in the file that it was read from, for messages.
+        objects: Boxes, areas and tags in place of `label`, which they become when the
+            image is known, since only its size tells which pixels are meant.
     """
 
     id: str
@@ -47,9 +57,10 @@ class LabelEntry:
     use: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     place: str | None = field(default=None, compare=False, repr=False)
+    objects: Objects | None = field(default=None, compare=False, repr=False)
 
 
-FIELDS = tuple(one.name for one in fields(LabelEntry) if one.name not in ("extra", "place"))
+FIELDS = tuple(one.name for one in fields(LabelEntry) if one.compare and one.name != "extra")
 _NUMBERS = {"time": float, "seconds": float, "score": float, "round": int}
 
 

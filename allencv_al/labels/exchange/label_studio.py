@@ -6,18 +6,35 @@ of a file are kept in `extra` and written back unchanged.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import parse_json, repr_json
-from allencv_al.labels.exchange.label_entry import FIELDS, LabelEntry, entry_of, seconds_of
+from allencv_al.data.dataset_readers.objects.image_objects import Annotation
+from allencv_al.data.dataset_readers.objects.label_studio_tasks import (
+    image_of_task,
+    label_studio_result,
+    regions_of_result,
+)
+from allencv_al.labels.exchange.entry_objects import objects_of
+from allencv_al.labels.exchange.label_entry import (
+    FIELDS,
+    LabelEntry,
+    Objects,
+    entry_of,
+    seconds_of,
+)
+
+if TYPE_CHECKING:
+    from allencv_al.data.image_io import ImageFrame
 
 CONTROL, OBJECT, KEY = "choice", "image", "image"
 """Names of the control and of the object tag, and the key of a task's data, in our exports."""
@@ -28,6 +45,8 @@ SOURCE = "label_studio"
 _ELSEWHERE = ("id", "label", "seconds")  # fields that Label Studio has
 _RAW = "label_studio"  # {"task": without annotations, "place", "annotation": None where none is}
 _ANNOTATIONS = "annotations"
+_RESULT = "result"  # the digest of a result that stands for the text of the label beside it
+_EXACT = ("label", _RESULT)
 
 
 def to_label_studio(entries: Sequence[LabelEntry]) -> str:
@@ -104,12 +123,47 @@ def _raw_of(entry: LabelEntry) -> Mapping[str, Any] | None:
 def _of_annotation(base: LabelEntry, annotation: Any) -> LabelEntry:
     if not isinstance(annotation, dict):
         raise ValueError(f"{_ANNOTATIONS}: expected objects")
+    ours = annotation.get(OURS)
+    if isinstance(ours, dict) and _RESULT in ours:
+        if ours[_RESULT] == _digest(annotation.get("result")):
+            label, ours = ours.get("label"), {k: v for k, v in ours.items() if k not in _EXACT}
+            return annotated(base, {**annotation, OURS: ours}, label, None)
+        # Changed there: what it is now stands in the result alone
+        annotation = {key: value for key, value in annotation.items() if key != OURS}
     label = _choice(annotation)
-    if OURS not in annotation and (annotation.get("was_cancelled") or _is_rejected(annotation)):
+    if OURS in annotation:
+        return annotated(base, annotation, label, annotation.get("completed_by"))
+    is_skip, is_rejected = annotation.get("was_cancelled"), _is_rejected(annotation)
+    if is_skip or is_rejected:
         label = None
     entry = annotated(base, annotation, label, annotation.get("completed_by"))
-    is_skip = OURS not in annotation and annotation.get("was_cancelled")
-    return replace(entry, kind="skip") if is_skip else entry
+    if is_skip:
+        return replace(entry, kind="skip")
+    result = annotation.get("result")
+    return entry if is_rejected else replace(entry, objects=_regions(result, base.place))
+
+
+def _regions(result: Any, place: str | None) -> Objects:
+    def regions(frame: ImageFrame | None, problems: list[str]) -> Annotation | None:
+        try:
+            found = regions_of_result(result or [], place or "")
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+            return None
+        where = place or ""
+        return Annotation(where, found.objects, found.size, {}, found.tags, found.left_out)
+
+    return regions
+
+
+def _digest(result: Any) -> str:
+    """Return what tells a `result` from a changed one, whatever Label Studio adds to it."""
+    kept = [
+        [one.get("type"), one.get("value")]
+        for one in (result if isinstance(result, list) else ())
+        if isinstance(one, dict)
+    ]
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _is_rejected(annotation: Mapping[str, Any]) -> bool:
@@ -154,7 +208,11 @@ def _task(entry: LabelEntry, raw: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _annotation(entry: LabelEntry, raw: Mapping[str, Any] | None) -> dict[str, Any]:
-    result = [] if entry.label is None else [_result(entry.label)]
+    annotation = objects_of(entry) if raw is None else None
+    if annotation is not None:
+        result = label_studio_result(annotation)
+    else:
+        result = [] if entry.label is None else [_result(entry.label)]
     if raw is not None:
         before = _of_annotation(LabelEntry(entry.id), raw)
         if (before.label, before.kind) == (entry.label, entry.kind):
@@ -167,6 +225,8 @@ def _annotation(entry: LabelEntry, raw: Mapping[str, Any] | None) -> dict[str, A
         "lead_time": entry.seconds,
         OURS: kept_fields(entry),
     }
+    if annotation is not None:
+        found[OURS] |= {"label": entry.label, _RESULT: _digest(result)}
     if entry.time is not None:
         found["created_at"] = date_of(entry.time)
     return found
@@ -232,10 +292,7 @@ def base_entry(data: Mapping[str, Any], task_id: Any, place: str) -> LabelEntry:
     Raises:
         ValueError: There is neither an image nor an id.
     """
-    image = next(
-        (data[key] for key in (KEY, "img", "url") if isinstance(data.get(key), str)),
-        next((value for value in data.values() if isinstance(value, str)), None),
-    )
+    image = image_of_task(data)
     id = data.get(ID, image)
     if not isinstance(id, str) or not id:
         id = "" if task_id is None else str(task_id)

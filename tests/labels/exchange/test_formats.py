@@ -10,16 +10,18 @@ import pytest
 from fixtures.imported_labels import CASES
 
 from allencv_al.common.errors import DataError
-from allencv_al.labels.exchange import FORMATS
+from allencv_al.labels.exchange import CARRIED, FORMATS, OF_ANNOTATORS, UPRIGHT
 from allencv_al.labels.exchange.formats import FOLDERS, TEXT_FORMATS, format_of, read_file
 from allencv_al.labels.exchange.label_entry import LabelEntry
+from allencv_al.labels.exchange.object_folders import OBJECT_FOLDERS
 
 
 def test_the_names_that_help_shows_are_the_formats() -> None:
-    assert {*TEXT_FORMATS, FOLDERS} == set(FORMATS)
+    assert {*TEXT_FORMATS, FOLDERS, *OBJECT_FOLDERS} == set(FORMATS)
+    assert {*CARRIED, *OF_ANNOTATORS, *UPRIGHT} <= set(FORMATS)
 
 
-@pytest.mark.parametrize("name", TEXT_FORMATS)
+@pytest.mark.parametrize("name", sorted(set(TEXT_FORMATS) & set(OF_ANNOTATORS)))
 def test_ends_of_lines_in_names_survive_a_file(name: str, tmp_path: Path) -> None:
     path, many = tmp_path / "x", [LabelEntry("a\rb\r\n", None, "c\n\rd", "label")]
     path.write_bytes(TEXT_FORMATS[name].write(many).encode())
@@ -56,7 +58,6 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "program"),
     [
-        ("coco_classification.json", "COCO annotations"),
         ("groundtruth.manifest", "a manifest of SageMaker Ground Truth"),
         ("fiftyone_labels.json", "the labels.json of FiftyOne"),
     ],

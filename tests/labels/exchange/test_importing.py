@@ -165,11 +165,8 @@ def test_annotations_of_one_task_that_contradict_each_other_are_both_named(
         ("x.csv", "", "it is empty"),
         ("x.json", "[]", "it has no entries"),
         ("x.json", '{"a": 1}', "found a; supported:"),
-        (
-            "x.xml",
-            "<?xml version='1.0'?>\n<annotation></annotation>",
-            "Pascal VOC, and cannot be read",
-        ),
+        ("x.xml", "<?xml version='1.0'?>\n<svg></svg>", "like XML, and cannot be read"),
+        ("x.xml", "<?xml version='1.0'?>\n<annotation></annotation>", "(single_label)"),
         ("x.csv", "id,label\n001.png,\n", "none of its 1 entries has a label"),
         ("x.csv", "id,label\n001.png,green\n", '"green" is no class'),
     ],
@@ -252,3 +249,31 @@ def test_times_may_be_dates_and_blanks_make_no_other_annotator(
     assert (code, labels(labeling)) == (0, {"001.png": "red"})
     with LabelingStore(labeling / LABELING_NAME, create=False) as store:
         assert store.agreed_labels(1)[0].annotator == "me"
+
+
+def test_classes_of_images_in_a_coco_file_are_imported(
+    run: Callable[..., tuple[int, str, str]], labeling: Path
+) -> None:
+    assert run(CASES / "coco_classification.json")[0] == 0
+    assert labels(labeling) == {"001.png": "red"}
+
+
+def test_unknown_images_and_classes_are_left_out_and_listed(
+    run: Callable[..., tuple[int, str, str]], labeling: Path, tmp_path: Path
+) -> None:
+    file, table = tmp_path / "x.csv", tmp_path / "left.csv"
+    file.write_text("id,label\n001.png,red\nother.png,red\n002.png,green\n003.png,blue\n")
+    code, _, err = run(file)
+    assert code == 2 and "2 problems" in err and labels(labeling) == {}
+    code, out, err = run(file, "--skip-unknown", str(table))
+    assert (code, err) == (0, "")
+    assert f"2 of 4 labels are new in {labeling}\n" in out
+    assert f"labels of unknown images or classes, left out: 2 ({table})" in out
+    assert labels(labeling) == {"001.png": "red", "003.png": "blue"}
+    rows = table.read_text().splitlines()
+    assert rows[0] == "place,id,reason"
+    assert rows[1].startswith("line 3,other.png,there is no such image")
+    assert rows[2].startswith('line 4,002.png,"""green"" is no class')
+    file.write_text("id,label\n001.png,red\n")
+    run(file, "--skip-unknown", str(table))
+    assert table.read_text() == "place,id,reason\n"

@@ -86,7 +86,7 @@ class AnnotatedImageReader(DatasetReader):
         self.unannotated: Unannotated = unannotated
 
     @abstractmethod
-    def _parser(self, path: Path) -> Parser:
+    def parser(self, path: Path) -> Parser:
         """Return the function that reads the objects of one image at a path."""
 
     def _objects(self) -> ObjectInstances:
@@ -140,7 +140,7 @@ class AnnotatedImageReader(DatasetReader):
 
     @overrides
     def _read(self, path: Path) -> Iterable[Instance | Skipped]:
-        parse = self._parser(path)
+        parse = self.parser(path)
         listed = list(self._listed(path))
         images = [one for one in listed if isinstance(one, ListedImage)]
         annotated = [one for one in images if one.annotation is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeGuard
@@ -63,10 +63,11 @@ class CocoReader(AnnotationFileReader):
     lie where `image_dir` says. Polygons are filled as COCO does, so that a mask has the pixels that
     pycocotools gives; of objects that overlap, the later one covers the earlier. An image that the
     file lists without an annotation has no objects; in a file without `annotations` all images are
-    unlabeled. A crowd (`iscrowd: 1`) comes into the instance's metadata (`ignored_boxes`,
-    `ignored_labels`) and is void (255) in masks, since it is neither learned nor judged; `image_id`
-    is there, too. Faults are errors that name the entry, all at once. A box over the border is cut
-    there; one without area is left out. An image's id is its `file_name`.
+    unlabeled. An annotation without a box or a region is the class of its image. A crowd
+    (`iscrowd: 1`) comes into the instance's metadata (`ignored_boxes`, `ignored_labels`) and is
+    void (255) in masks, since it is neither learned nor judged; `image_id` is there, too. Faults
+    are errors that name the entry, all at once. A box over the border is cut there; one without
+    area is left out. An image's id is its `file_name`.
 
     Args:
         augmentation: Transforms, applied to each image with its objects in the order given.
@@ -105,7 +106,8 @@ class CocoReader(AnnotationFileReader):
 
     @overrides
     def _parsed(self, file: Path, problems: list[str]) -> AnnotationFile:
-        found = coco_annotations(file, self.crowd == "ignore", problems)
+        content = json_content(file)
+        found = coco_annotations(content, str(file), self.crowd == "ignore", problems)
         return _with_all_keypoints(found) if self.keypoints else found
 
     @overrides
@@ -116,46 +118,51 @@ class CocoReader(AnnotationFileReader):
         )
 
 
-def coco_annotations(file: Path, ignores_crowds: bool, problems: list[str]) -> AnnotationFile:
+def coco_annotations(
+    content: Any, where: str, ignores_crowds: bool, problems: list[str]
+) -> AnnotationFile:
     """Return the images and objects of a COCO file.
 
     Args:
-        file: The JSON file.
+        content: Its JSON.
+        where: Its name.
         ignores_crowds: Whether objects with `iscrowd` are marked as ignored.
         problems: A list, to which what is wrong is added.
 
     Raises:
         DataError: It has no lists of images and categories.
     """
-    content = _content(file)
+    _check_lists(content, where)
     images = _images(content, problems)
     sizes = {image.id: image.size for image in images}
     categories = _categories(content, problems)
     objects = _objects(content, sizes, categories, ignores_crowds, problems)
     found = [
-        AnnotatedImage(
-            one.name,
-            None
-            if objects is None
-            else Annotation(str(file), objects[one.id], one.size, {"image_id": one.id}),
-        )
+        AnnotatedImage(one.name, None if objects is None else _annotation(where, one, objects))
         for one in images
     ]
     numbers = sorted(categories, key=lambda id: (isinstance(id, str), id))
     return AnnotationFile(found, [categories[id] for id in numbers])
 
 
-def _content(file: Path) -> Mapping[str, Any]:
-    content = json_content(file)
+def _annotation(
+    where: str, image: CocoImage, objects: Mapping[int | str, Sequence[AnnotatedObject]]
+) -> Annotation:
+    # Without a box an entry gives the class of its image
+    placed = [one for one in objects[image.id] if one.box is not None]
+    tags = [one.name for one in objects[image.id] if one.box is None and one.name is not None]
+    return Annotation(where, placed, image.size, {"image_id": image.id}, tags)
+
+
+def _check_lists(content: Any, where: str) -> None:
     if not isinstance(content, dict):
-        raise DataError(f"{file}: expected an object with images, found {short(content)}")
+        raise DataError(f"{where}: expected an object with images, found {short(content)}")
     wrong = [
         f"{key}: expected a list, found {short(content.get(key))}"
         for key in ("images", "categories", "annotations")
         if not isinstance(content.get(key, [] if key == "annotations" else None), list)
     ]
-    raise_problems(file, wrong)
-    return content
+    raise_problems(where, wrong)
 
 
 def _images(content: Mapping[str, Any], problems: list[str]) -> list[CocoImage]:
@@ -196,8 +203,10 @@ def _objects(
             for key, ids in (("image_id", sizes), ("category_id", categories)):
                 if not _is_id(entry.get(key)) or entry[key] not in ids:
                     raise ValueError(f".{key}: expected a known id, found {short(entry.get(key))}")
-            region = _region(entry.get("segmentation"), sizes[entry["image_id"]])
-            box = _box(entry.get("bbox"), region, sizes[entry["image_id"]])
+            size = sizes[entry["image_id"]]
+            region = _region(entry.get("segmentation"), size)
+            has_place = "bbox" in entry or region is not None
+            box = _box(entry.get("bbox"), region, size) if has_place else None
             points = _points(entry.get("keypoints"))
         except ValueError as error:
             problems.append(f"{place}{error}")

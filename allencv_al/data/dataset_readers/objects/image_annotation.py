@@ -165,7 +165,7 @@ class ImageAnnotationReader(AnnotatedImageReader):
         return ObjectInstances("upright", fields.bbox, fields.bbox_class, fields.keypoints)
 
     @overrides
-    def _parser(self, path: Path) -> Parser:
+    def parser(self, path: Path) -> Parser:
         return self._annotation
 
     def _annotation(

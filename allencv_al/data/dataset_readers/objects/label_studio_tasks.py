@@ -33,7 +33,7 @@ from allencv_al.data.dataset_readers.objects.image_objects import (
 )
 from allencv_al.data.drawn_masks import Region
 from allencv_al.data.instance import path_id
-from allencv_al.data.run_lengths import mask_of_brush
+from allencv_al.data.run_lengths import brush_runs, mask_of_brush
 
 IMAGE_KEYS = ("image", "img", "url")
 """Keys of a task's data that name the image, the first of them first."""
@@ -150,6 +150,48 @@ def regions_of_result(result: Any, place: str) -> RegionsOfResult:
     return RegionsOfResult(
         objects, tags, size, {kind: n for kind, n in left_out.items() if kind not in read}
     )
+
+
+def label_studio_result(annotation: Annotation) -> list[dict[str, Any]]:
+    """Return objects and tags as the `result` of an annotation, the inverse of reading it.
+
+    Args:
+        annotation: Objects in pixels of the upright image, whose size it has.
+    """
+    found: list[dict[str, Any]] = []
+    if annotation.tags:
+        value: dict[str, Any] = {"choices": list(annotation.tags)}
+        names = {"from_name": "choice", "to_name": IMAGE_KEYS[0]}
+        found.append({**names, "type": "choices", "value": value})
+    width, height = annotation.size or (1, 1)
+    for number, one in enumerate(annotation.objects, start=1):
+        if one.region is None:
+            kind = "rectanglelabels"
+            x_min, y_min, x_max, y_max = one.box or (0, 0, 0, 0)
+            value = {
+                "x": 100 * x_min / width,
+                "y": 100 * y_min / height,
+                "width": 100 * (x_max - x_min) / width,
+                "height": 100 * (y_max - y_min) / height,
+                "rotation": 0,
+            }
+        else:
+            kind = "brushlabels"
+            code = brush_runs(one.region.pixels((width, height)))
+            value = {"format": "rle", "rle": code}
+        found.append(
+            {
+                "id": f"region-{number}",
+                "from_name": "label",
+                "to_name": IMAGE_KEYS[0],
+                "type": kind,
+                "original_width": width,
+                "original_height": height,
+                "image_rotation": 0,
+                "value": {**value, kind: [one.name]},
+            }
+        )
+    return found
 
 
 def image_of_task(data: Mapping[str, Any]) -> str | None:

@@ -95,7 +95,7 @@ class LabelMeReader(AnnotatedImageReader):
         return ObjectInstances(self.coordinates, target=self.target, classes=self.classes)
 
     @overrides
-    def _parser(self, path: Path) -> Parser:
+    def parser(self, path: Path) -> Parser:
         return self._annotation
 
     def _annotation(

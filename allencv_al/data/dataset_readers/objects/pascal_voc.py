@@ -141,7 +141,7 @@ class PascalVocReader(AnnotatedImageReader):
         return items
 
     @overrides
-    def _parser(self, path: Path) -> Parser:
+    def parser(self, path: Path) -> Parser:
         return self._annotation
 
     def _annotation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import yaml
 from overrides import overrides
@@ -103,8 +103,8 @@ class YoloReader(AnnotatedImageReader):
                 yield ListedImage(id, image, self._annotation_file(_in_labels(image), image))
 
     @overrides
-    def _parser(self, path: Path) -> Parser:
-        names = yolo_set(path).names
+    def parser(self, path: Path) -> Parser:
+        names = yolo_names(path)
 
         def parse(file: Path, frame: ImageFrame | None, problems: list[str]) -> Annotation | None:
             if frame is None:  # nothing to measure shares by, and nothing to train on
@@ -153,10 +153,48 @@ def yolo_set(path: Path) -> YoloSet:
         DataError: It is neither, or lacks the names, the split or its images.
     """
     location, split = split_path(path)
+    content = _content(location)
+    if content is None:
+        return YoloSet(location, _listed_names(location), [location])
+    file = content.file
+    # Ultralytics takes a relative `path` from a folder of its settings, or from the YAML file
+    root = existing_path(file.parent / str(content.values.get("path") or "."))
+    root = root if root.is_dir() else file.parent
+    splits = [name for name in _SPLITS if content.values.get(name)] if split is None else [split]
+    written = [source for name in splits for source in _written(file, content.values, name)]
+    sources = list(dict.fromkeys(_source(file, root, text) for text in written))
+    return YoloSet(root, _names(file, content.values.get("names")), sources)
+
+
+def yolo_names(path: Path) -> Mapping[int, str]:
+    """Return the class names by number, whether or not the images are there.
+
+    Args:
+        path: A YAML file, perhaps with a split, or a folder.
+
+    Raises:
+        DataError: It is neither, or lacks the names.
+    """
+    location, _ = split_path(path)
+    content = _content(location)
+    if content is None:
+        return _listed_names(location)
+    return _names(content.file, content.values.get("names"))
+
+
+class _Yaml(NamedTuple):
+    """A YAML file, and what is in it."""
+
+    file: Path
+    values: Mapping[str, Any]
+
+
+def _content(location: Path) -> _Yaml | None:
+    """Return the YAML file at a path, or None for a folder without one."""
     if location.is_dir():
         found = sorted(one for name in ("data", "dataset") for one in location.glob(f"{name}.y*ml"))
         if not found:
-            return YoloSet(location, _listed_names(location), [location])
+            return None
         location = found[0]
     if not location.is_file():
         raise DataError(f"{location}: expected {YoloReader.layout}, found nothing")
@@ -166,13 +204,7 @@ def yolo_set(path: Path) -> YoloSet:
         raise DataError(f"{location}: expected YAML: {error}") from None
     if not isinstance(content, dict):
         raise DataError(f"{location}: expected names and splits, found {repr_json(content)}")
-    # Ultralytics takes a relative `path` from a folder of its settings, or from the YAML file
-    root = existing_path(location.parent / str(content.get("path") or "."))
-    root = root if root.is_dir() else location.parent
-    splits = [name for name in _SPLITS if content.get(name)] if split is None else [split]
-    written = [source for name in splits for source in _written(location, content, name)]
-    sources = list(dict.fromkeys(_source(location, root, text) for text in written))
-    return YoloSet(root, _names(location, content.get("names")), sources)
+    return _Yaml(location, content)
 
 
 def _listed_names(folder: Path) -> Mapping[int, str]:

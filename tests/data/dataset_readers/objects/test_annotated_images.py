@@ -18,7 +18,7 @@ from allencv_al.data.image_io import ImageFrame
 class NumbersReader(AnnotatedImageReader):
     """Four numbers in each file; another file is a problem, and an empty one gives nothing."""
 
-    def _parser(self, path: Path) -> Parser:
+    def parser(self, path: Path) -> Parser:
         def parse(file: Path, frame: ImageFrame | None, problems: list[str]) -> Annotation | None:
             words = file.read_text().split()
             if not words:
