@@ -53,7 +53,7 @@ def status_megabytes(field: str) -> float:
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    found = re.search(rf"{field}:\s+(\d+) kB", status.read_text())
+    found = re.search(rf"{field}:\s+(\d+) kB", status.read_text(encoding="utf-8"))
     return int(found[1]) / 2**10 if found else 0.0
 
 
@@ -68,7 +68,9 @@ def run_here(contender: str, strategy: str, count: int, query: int, dimensions: 
     library.make(strategy, make_data(strategy, 3 * query, query, dimensions))()
     choose = library.make(strategy, make_data(strategy, count, query, dimensions))
     if Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")  # the height of the memory starts anew
+        Path("/proc/self/clear_refs").write_text(
+            "5", encoding="utf-8"
+        )  # the height of the memory starts anew
     before = status_megabytes("VmRSS")
     start, processor = time.perf_counter(), time.process_time()
     picks = choose()
@@ -140,7 +142,7 @@ def introduction(rounds: dict[int, int], query: int, dimensions: int) -> Iterato
 
 def _text(path: str) -> str:
     file = Path(path)
-    return file.read_text() if file.exists() else ""
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def rows(options: argparse.Namespace, rounds: dict[int, int]) -> Iterator[str]:

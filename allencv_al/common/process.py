@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import importlib
 import io
@@ -65,6 +66,8 @@ def unlock(file: IO[Any]) -> None:
 
 def is_running(pid: int) -> bool:
     """Return whether a process exists."""
+    if os.name == "nt":  # where os.kill(pid, 0) is not a question, but sends Ctrl-C
+        return _is_running_on_windows(pid)
     try:
         os.kill(pid, 0)  # signal 0 is not delivered
     except ProcessLookupError:
@@ -74,10 +77,25 @@ def is_running(pid: int) -> bool:
     return True
 
 
+_SYNCHRONIZE, _INVALID_PARAMETER, _WAIT_TIMEOUT = 0x0010_0000, 87, 0x102  # of winnt.h, winerror.h
+
+
+def _is_running_on_windows(pid: int) -> bool:
+    kernel: Any = getattr(ctypes, "WinDLL")("kernel32", use_last_error=True)  # noqa: B009 - mypy
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    handle = kernel.OpenProcess(_SYNCHRONIZE, False, pid)
+    if not handle:  # no process has this number, or that of another user
+        return bool(getattr(ctypes, "get_last_error")() != _INVALID_PARAMETER)  # noqa: B009
+    try:  # what has ended exists for as long as it has a handle
+        return bool(kernel.WaitForSingleObject(ctypes.c_void_p(handle), 0) == _WAIT_TIMEOUT)
+    finally:
+        kernel.CloseHandle(ctypes.c_void_p(handle))
+
+
 def peak_bytes() -> int | None:
     """Return the most memory that this process ever took; None where the system does not say."""
     try:
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
         status = ""
     # Linux hands ru_maxrss on to a new program: a child would report the peak of its parent

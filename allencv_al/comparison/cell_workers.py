@@ -289,6 +289,9 @@ def _end_with_parent() -> None:
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Start processes in the block that ignore Ctrl-C; the parent ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where they get it with the parent
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -159,7 +159,7 @@ class Process:
     def resident_mb(self) -> float:
         """Return the memory that it takes, in MB; 0 where the system does not say."""
         try:
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         except OSError:
             return 0.0
         return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
@@ -167,7 +167,7 @@ class Process:
     def peak_mb(self) -> float:
         """Return the most memory that it ever took, in MB; 0 where the system does not say."""
         try:
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         except OSError:
             return 0.0
         return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
@@ -180,7 +180,12 @@ class Process:
     def processor_seconds(self) -> float:
         """Return how long it has computed; 0 where the system does not say."""
         try:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            fields = (
+                Path(f"/proc/{self.process.pid}/stat")
+                .read_text(encoding="utf-8")
+                .rpartition(")")[2]
+                .split()
+            )
         except OSError:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

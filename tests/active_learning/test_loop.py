@@ -470,8 +470,8 @@ def test_images_that_are_waited_for_can_be_dropped(
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
         asked = [query.id for query in RoundStore(database).queries(1)]
     table = Path(config["train_data_path"])
-    rows = [row for row in table.read_text().splitlines() if asked[0] not in row]
-    table.write_text("\n".join(rows))
+    rows = [row for row in table.read_text(encoding="utf-8").splitlines() if asked[0] not in row]
+    table.write_text("\n".join(rows), encoding="utf-8")
     with pytest.raises(DataError, match=f"no longer in its data: {asked[0]}; bring it back, or .*"):
         run(config, folder)
     with pytest.raises(WaitingForLabels, match=f"0 of {len(asked) - 1} images of round 1"):

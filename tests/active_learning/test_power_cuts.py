@@ -96,7 +96,7 @@ def asked_of_a_person(config: dict[str, Any], digits: Path, table: Path) -> dict
     """Have labels for a fifth of the images, and the annotator `file` for some of the others."""
     files = sorted(digits.rglob("*.png"))
     rows = [f"{file},{'' if number % 5 else file.parent.name}" for number, file in enumerate(files)]
-    table.write_text("\n".join(["path,label", *rows]))
+    table.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
     config |= {"train_data_path": str(table), "dataset_reader": {"type": "manifest"}}
     config["active_learning"] |= {"annotator": "file", "query_size": 3, "budget": 12}
     return config

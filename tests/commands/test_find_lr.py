@@ -62,10 +62,10 @@ def test_a_step_is_the_trainers_with_its_clipping_and_accumulation(
 ) -> None:
     from allencv_al.training.trainers.training_step import TrainingStep
 
-    value = json.loads(config.read_text())
+    value = json.loads(config.read_text(encoding="utf-8"))
     value["trainer"].update(num_gradient_accumulation_steps=2, grad_clipping=1e-3, grad_norm=5.0)
     value["data_loader"] = {"batch_size": 2}
-    config.write_text(json.dumps(value))
+    config.write_text(json.dumps(value), encoding="utf-8")
     largest: list[float] = []
     sizes: list[int] = []
     call = TrainingStep.__call__

@@ -86,7 +86,7 @@ def test_the_seed_decides_what_is_left_to_chance(
 
 def write_labels(name: str, labels: dict[str, str]) -> str:
     rows = [f"pool/{file},{label}" for file, label in labels.items()]
-    Path(name).write_text("\n".join(["path,label", *rows, ""]))
+    Path(name).write_text("\n".join(["path,label", *rows, ""]), encoding="utf-8")
     return name
 
 
@@ -159,9 +159,11 @@ def test_every_form_of_the_pool_gives_the_same_picks(
 ) -> None:
     expected = [pick["image_path"] for pick in select(capsys, archive, "pool", "-k", "4")]
     names = [f"pool/{file.name}" for file in sorted(pool.glob("*.png"), reverse=True)]
-    Path("list.txt").write_text("\n".join(names))
-    Path("t.csv").write_text("\n".join(["path", *names]))
-    Path("t.jsonl").write_text("\n".join(json.dumps({"image_path": name}) for name in names))
+    Path("list.txt").write_text("\n".join(names), encoding="utf-8")
+    Path("t.csv").write_text("\n".join(["path", *names]), encoding="utf-8")
+    Path("t.jsonl").write_text(
+        "\n".join(json.dumps({"image_path": name}) for name in names), encoding="utf-8"
+    )
     for form in ("list.txt", "t.csv", "t.jsonl"):
         picks = select(capsys, archive, form, "-k", "4")
         assert [pick["image_path"] for pick in picks] == expected
@@ -174,7 +176,9 @@ def test_the_archive_s_dataset_reader_can_read_the_pool(
     picks = select(capsys, archive, str(pictures), "--use-dataset-reader", "-k", "3")
     assert len(picks) == 3
     assert all("/" in pick["id"] for pick in picks)
-    Path("labels.jsonl").write_text(json.dumps({"id": picks[0]["id"], "label": "Dog"}))
+    Path("labels.jsonl").write_text(
+        json.dumps({"id": picks[0]["id"], "label": "Dog"}), encoding="utf-8"
+    )
     rest = select(
         capsys, archive, str(pictures), "--use-dataset-reader", "--labeled", "labels.jsonl"
     )
@@ -195,9 +199,9 @@ def test_what_cannot_be_read_is_reported_and_never_chosen(
     assert output.out == ""
     assert "cannot be read: 5 images (00.png: " in output.err
     assert "; and 2 more); all in picks.unreadable.jsonl" in output.err
-    picks = lines(Path("picks.jsonl").read_text())
+    picks = lines(Path("picks.jsonl").read_text(encoding="utf-8"))
     assert sorted(pick["id"] for pick in picks) == [f"{number:02d}.png" for number in range(5, 12)]
-    bad = lines(Path("picks.unreadable.jsonl").read_text())
+    bad = lines(Path("picks.unreadable.jsonl").read_text(encoding="utf-8"))
     assert [item["id"] for item in bad] == [f"{number:02d}.png" for number in range(5)]
     assert set(bad[0]) == {"id", "image_path", "cause"}
 
@@ -210,7 +214,7 @@ def test_what_cannot_be_read_is_reported_and_never_chosen(
 def test_a_pool_of_which_nothing_can_be_read_is_no_success(
     archive: str, pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("list.txt").write_text("gone/a.png\ngone/b.png\n")
+    Path("list.txt").write_text("gone/a.png\ngone/b.png\n", encoding="utf-8")
     assert main(["select", archive, "list.txt"]) == 2
     output = capsys.readouterr()
     assert output.out == ""

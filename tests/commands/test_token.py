@@ -49,7 +49,7 @@ def test_a_pipeline_takes_what_is_made_here(
     assert token not in listed
     run(capsys, "revoke", id, "--tokens", str(file))
     assert client.post("/train", json=body, headers=headers).status_code == 401
-    assert json.loads(file.read_text()) == []
+    assert json.loads(file.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(

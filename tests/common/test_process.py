@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import ctypes
+import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,6 +20,13 @@ from allencv_al.common import process
 from allencv_al.common.process import interrupts_outside_imports
 
 ONLY_UNIX = ("fcntl", "resource", "pwd", "grp", "termios")
+NAMES_ONLY_UNIX_HAS = {
+    *("os.chown", "os.fork", "os.forkpty", "os.geteuid", "os.getgid", "os.getpgid", "os.getuid"),
+    *("os.killpg", "os.mkfifo", "os.register_at_fork", "os.sched_getaffinity", "os.setsid"),
+    *("signal.SIGALRM", "signal.SIGCHLD", "signal.SIGHUP", "signal.SIGKILL", "signal.SIGSTOP"),
+    *("signal.pthread_kill", "signal.pthread_sigmask", "signal.setitimer", "signal.sigwait"),
+}
+QUESTIONS = ("hasattr(os", "hasattr(signal", "sys.platform", "os.name")
 PACKAGE = Path(process.__file__).parents[1]
 
 # Other packages may ask for them, and are imported before they are taken away
@@ -50,6 +61,31 @@ def test_no_other_module_imports_what_only_unix_has() -> None:
     ]
     # `process` asks for them by `_module`; the worker starts without the package, and catches
     assert set(users) == {"common/config/sources/jsonnet_worker.py"}
+
+
+def unasked(tree: ast.Module) -> list[str]:
+    """Return uses of such names where nothing around them asks for the system."""
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for part in ast.iter_child_nodes(tree)
+        if not any(question in ast.unparse(part) for question in QUESTIONS)
+        for node in ast.walk(part)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in NAMES_ONLY_UNIX_HAS
+    ]
+
+
+def test_what_only_unix_has_is_asked_for() -> None:
+    held = "signal.pthread_sigmask(signal.SIG_BLOCK, held)"
+    assert unasked(ast.parse(f"def f():\n    {held}")) == ["line 2: signal.pthread_sigmask"]
+    asked = f"def f():\n    if hasattr(signal, 'pthread_sigmask'):\n        {held}"
+    assert unasked(ast.parse(asked)) == []
+    found = {
+        path.relative_to(PACKAGE).as_posix(): problems
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"\b(os|signal)\.", text := path.read_text(encoding="utf-8"))
+        and (problems := unasked(ast.parse(text)))
+    }
+    assert found == {}
 
 
 @pytest.mark.slow  # it imports all that the package may use, in a process of its own
@@ -91,6 +127,42 @@ def test_on_windows_a_byte_behind_the_content_is_locked(
             process.lock(file, wait=True)
         assert file.tell() == 4
     assert asked == [(2, 1, 2**30), (0, 1, 2**30), (1, 1, 2**30)]
+
+
+def test_a_process_runs_until_it_has_ended() -> None:
+    assert process.is_running(os.getpid())
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert not process.is_running(ended.pid)
+
+
+@pytest.mark.parametrize(
+    ("handle", "error", "waited", "expected"),
+    [
+        (7, 0, 0x102, True),
+        (7, 0, 0, False),  # it has ended, and another program still looks at it
+        (0, 87, 0, False),
+        (0, 5, 0, True),  # of another user
+    ],
+)
+def test_on_windows_a_process_is_asked_for_without_a_signal(
+    monkeypatch: pytest.MonkeyPatch, handle: int, error: int, waited: int, expected: bool
+) -> None:
+    closed: list[int | None] = []
+    kernel = SimpleNamespace(
+        OpenProcess=Mock(return_value=handle),
+        WaitForSingleObject=lambda handle, ms: waited,
+        CloseHandle=lambda handle: closed.append(handle.value),
+    )
+    ours = SimpleNamespace(
+        WinDLL=lambda name, use_last_error: kernel,
+        get_last_error=lambda: error,
+        c_void_p=ctypes.c_void_p,
+    )
+    monkeypatch.setattr(process, "ctypes", ours)
+    monkeypatch.setattr(process, "os", SimpleNamespace(name="nt"))
+    assert process.is_running(42) == expected
+    assert closed == ([handle] if handle else [])
 
 
 def test_figures_of_this_process() -> None:

@@ -93,7 +93,7 @@ def test_runs_of_other_code_are_not_taken_for_those_of_the_code_of_now(
     folder = tmp_path / "c"
     compare(Params(config), folder, options(mine, seeds=1))
     runs.clear()
-    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
+    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"), encoding="utf-8")
     changed = r"the code of mine has changed since its runs \(strategy_of_a_user\): give it another"
     for asked in (mine, {"random": RANDOM}):
         with pytest.raises(ConfigurationError, match=changed):
@@ -112,7 +112,7 @@ def test_a_run_that_goes_on_with_other_code_says_so(
     config["active_learning"]["budget"] = 10
     active_learn(Params(config), tmp_path / "run", RunOptions(recover=True))
     assert "has changed" not in caplog.text
-    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
+    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"), encoding="utf-8")
     active_learn(Params(config), tmp_path / "run", RunOptions(recover=True))
     assert "the code of strategy_of_a_user has changed since this run began" in caplog.text
 
@@ -123,6 +123,6 @@ def test_code_that_all_runs_share_belongs_to_them(
     config["active_learning"]["initial"] = {"size": 4, "strategy": "of_a_user"}
     folder = tmp_path / "c"
     compare(Params(config), folder, options({"random": RANDOM}, seeds=1))
-    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
+    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"), encoding="utf-8")
     with pytest.raises(ConfigurationError, match="code that all runs share has changed since they"):
         compare(Params(config), folder, options({"random": RANDOM}, seeds=1, recover=True))

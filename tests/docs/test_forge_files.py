@@ -28,7 +28,7 @@ def test_there_are_workflows() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_every_action_is_pinned_by_commit_with_its_version(path: Path) -> None:
-    uses = [line for line in path.read_text().splitlines() if "uses:" in line]
+    uses = [line for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line]
     assert uses
     assert [line for line in uses if not PINNED.search(line)] == []
 
@@ -46,7 +46,7 @@ def test_a_workflow_may_read_only_and_every_job_ends(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_no_workflow_takes_a_secret_or_puts_strangers_text_into_a_script(path: Path) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert "secrets." not in text
     assert "pull_request_target" not in text
     scripts = [step.get("run", "") for job in load(path)["jobs"].values() for step in job["steps"]]

@@ -76,15 +76,17 @@ def test_without_any_label_the_table_of_select_is_what_is_trained_on(
     monkeypatch.chdir(tmp_path)
     write_photos(tmp_path / "photos" / "unlabeled", "{label}{number}.jpg")
     rows = [f"photos/unlabeled/{label}{n}.jpg,{label}" for label in ("cat", "dog") for n in (0, 1)]
-    Path("to_label.csv").write_text("\n".join(["path,label", *rows, "photos/unlabeled/cat2.jpg,"]))
-    Path("photos.jsonnet").write_text(README.block("jsonnet", "photos/train"))
+    Path("to_label.csv").write_text(
+        "\n".join(["path,label", *rows, "photos/unlabeled/cat2.jpg,"]), encoding="utf-8"
+    )
+    Path("photos.jsonnet").write_text(README.block("jsonnet", "photos/train"), encoding="utf-8")
     [overrides] = re.findall(
         r"-o '(.*)'", CHOOSE.block("bash", '"validation_data_path": null'), re.DOTALL
     )
     params = Params.from_file("photos.jsonnet", overrides)
     params["model"]["im2vec_encoder"]["weights_file"] = None
     train(params, Path("runs/photos"))
-    metrics = json.loads(Path("runs/photos/metrics.json").read_text())
+    metrics = json.loads(Path("runs/photos/metrics.json").read_text(encoding="utf-8"))
     assert (metrics["training_images"], metrics["training_accuracy"]) == (4, 1.0)
 
 

@@ -42,12 +42,12 @@ def test_the_table_of_the_labeling_page_is_trained_on(
             Image.new("RGB", (40, 30), (value, value, value)).save(f"photos/unlabeled/{name}")
             rows.append(f"../unlabeled/{name},{label}")
     (labels / "labels.csv").write_text("\n".join(rows))
-    Path("photos.jsonnet").write_text(README.block("jsonnet", "photos/train"))
+    Path("photos.jsonnet").write_text(README.block("jsonnet", "photos/train"), encoding="utf-8")
     words = shlex.split(README.block("bash", '"validation_data_path": null'))
     params = Params.from_file("photos.jsonnet", words[words.index("-o") + 1])
     params["model"]["im2vec_encoder"]["weights_file"] = None
     train(params, Path("runs/photos"))
-    metrics = json.loads(Path("runs/photos/metrics.json").read_text())
+    metrics = json.loads(Path("runs/photos/metrics.json").read_text(encoding="utf-8"))
     assert (metrics["training_images"], metrics["training_accuracy"]) == (4, 1.0)
 
 

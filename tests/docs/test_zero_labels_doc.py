@@ -81,10 +81,10 @@ def test_names_are_enough_to_predict_and_to_measure(capsys: pytest.CaptureFixtur
 def test_an_audit_measures_where_nothing_else_is_labeled() -> None:
     rows = [f"photos/test/boxer/{number}.png,boxer,audit" for number in range(4)]
     rows += ["photos/test/siamese/0.png,boxer,audit", "photos/pool/boxer0.png,,"]
-    Path("labels.csv").write_text("\n".join(["path,label,use", *rows]))
+    Path("labels.csv").write_text("\n".join(["path,label,use", *rows]), encoding="utf-8")
     overrides = {"dataset_reader.type": "manifest", "train_data_path": "labels.csv"}
     assert run("allencv-al train", "-s", "runs/audited", "-o", json.dumps(overrides)) == 0
-    metrics = json.loads(Path("runs/audited/metrics.json").read_text())
+    metrics = json.loads(Path("runs/audited/metrics.json").read_text(encoding="utf-8"))
     assert metrics["audit_labels"] == 5
     assert metrics["audit_accuracy"] == pytest.approx(0.8)
 
@@ -145,9 +145,9 @@ def test_rounds_begin_without_a_label() -> None:
     assert Counter(row["predicted"] for row in rows) == {"boxer": 2, "siamese": 2}
     for row in rows:
         row["label"] = row["id"].rstrip("012345.png")
-    with table.open("w", newline="") as file:
+    with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
     assert run("allencv-al active-learn", *changes, "--recover") == WAITING
-    assert len(table.read_text().splitlines()) == 3
+    assert len(table.read_text(encoding="utf-8").splitlines()) == 3

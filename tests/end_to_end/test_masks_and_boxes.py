@@ -33,7 +33,7 @@ def config_of_guide(holding: str, **trainer: Any) -> Path:
     text = evaluate_snippet(GUIDE.name, GUIDE.block("jsonnet", holding), {})
     config = json.loads(text)
     config["trainer"] |= trainer
-    Path("config.json").write_text(json.dumps(config))
+    Path("config.json").write_text(json.dumps(config), encoding="utf-8")
     return Path("config.json")
 
 
@@ -57,7 +57,7 @@ def predicted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_a_segmenter_goes_through_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     write(8, 3)
     run(capsys, "train", str(config_of_guide("unet", num_epochs=1)), "-s", "run")
-    trained = json.loads(Path("run/metrics.json").read_text())
+    trained = json.loads(Path("run/metrics.json").read_text(encoding="utf-8"))
     metrics = evaluated(capsys)
     assert metrics["miou"] == pytest.approx(trained["validation_miou"], abs=0.02)  # bf16
     assert list(metrics["per_class_iou"]) == ["0", "1", "2", "3"]
@@ -67,7 +67,7 @@ def test_a_segmenter_goes_through_the_commands(capsys: pytest.CaptureFixture[str
     assert mask.shape == (64, 64) and mask.max() < 4
     files = ("shapes/validation/images", "--output-file", "out.jsonl", "--silent")
     run(capsys, "predict", "run/model.tar.gz", *files)
-    row = json.loads(Path("out.jsonl").read_text().splitlines()[0])
+    row = json.loads(Path("out.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert Path(row["mask"]["png"]).parent == Path("out_masks")
     assert np.array_equal(np.asarray(Image.open(row["mask"]["png"])), mask)
 

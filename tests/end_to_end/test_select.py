@@ -76,7 +76,7 @@ def train(run: str, weights: Path, path: str, reader: str, epochs: int = 8) -> f
         },
     }
     assert main(["train", str(config), "-s", run, "-o", json.dumps(change), *options]) == 0
-    metrics = json.loads(Path(run, "metrics.json").read_text())
+    metrics = json.loads(Path(run, "metrics.json").read_text(encoding="utf-8"))
     return float(metrics["test_accuracy"])
 
 

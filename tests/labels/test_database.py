@@ -273,10 +273,10 @@ def test_a_folder_in_its_place_is_a_message(path: Path) -> None:
 
 def test_another_file_in_its_place_is_a_message_and_stays(path: Path) -> None:
     path.parent.mkdir()
-    path.write_text("labels,\n" * 1000)
+    path.write_text("labels,\n" * 1000, encoding="utf-8")
     with pytest.raises(DataError, match="found a file of another kind"):
         RunDatabase(path)
-    assert path.read_text() == "labels,\n" * 1000
+    assert path.read_text(encoding="utf-8") == "labels,\n" * 1000
 
 
 def test_the_database_of_another_program_is_a_message_and_stays(path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_table_with_paths_of_the_current_folder_and_one_from_excel(
     for name in ("tables/t.csv", "tables/t.txt"):
         assert found(read_pool(write(name, "label;Image_Path", ";photos/b.jpg"))) == expected
     content = io.BytesIO(b"path,label\nphotos/b.jpg,\n")
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content, encoding="utf-8"))
     assert found(read_pool("-")) == expected
     for text in ("path;label\r\nb.jpg;\r\n", "sep=;\r\npath;label\r\nb.jpg;\r\n"):
         Path("photos/excel.txt").write_bytes(text.encode("utf-8-sig"))
@@ -93,7 +93,7 @@ def test_a_list_of_files_on_stdin_or_in_a_file(
     listed = write("list.txt", "photos/b.jpg", "", "photos/a/1.jpg\r")
     assert found(read_pool(listed)) == expected
     content = io.BytesIO(b"\xef\xbb\xbf" + Path(listed).read_bytes())
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content, encoding="utf-8"))
     assert found(read_pool("-")) == expected
 
 

@@ -59,7 +59,7 @@ def test_copies_of_audited_images_are_not_learned(
     audited, other = sorted(digits.rglob("*.png"))[:2]
     for name, of in (("twin.png", audited), ("copy of a training image.png", other)):
         (tmp_path / name).write_bytes(of.read_bytes())
-        with table.open("a") as file:
+        with table.open("a", encoding="utf-8") as file:
             file.write(f"{tmp_path / name},train,{of.parent.name}\n")
     config = config_of(linear_config, table)
     datasets, _ = Experiment.from_checked(Params(config)).prepare()
@@ -97,6 +97,8 @@ def test_they_measure_the_model_and_evaluate_agrees(
 def test_an_audit_alone_is_nothing_to_learn(
     linear_config: MakeConfig, table: Path, tmp_path: Path
 ) -> None:
-    table.write_text(table.read_text().replace(",train,", ",audit,"))
+    table.write_text(
+        table.read_text(encoding="utf-8").replace(",train,", ",audit,"), encoding="utf-8"
+    )
     with pytest.raises(DataError, match="all 60 labeled images are of the audit sample"):
         train(Params(config_of(linear_config, table)), tmp_path / "run")

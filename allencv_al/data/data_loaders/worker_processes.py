@@ -325,7 +325,7 @@ def _stalled_message(seconds: float, processes: Iterable[BaseProcess]) -> str:
 def _is_stopped(process: BaseProcess) -> bool:
     """Return whether a process is suspended by a signal, where the system reports it (Linux)."""
     try:
-        status = Path(f"/proc/{process.pid}/stat").read_text()
+        status = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] in ("T", "t")

@@ -166,7 +166,7 @@ _KNOWN: dict[tuple[str, str], Any] = {
 }
 
 
-class _PlainArrays(pickle.Unpickler):
+class _PlainArrays(pickle.Unpickler):  # noqa: S301 - see find_class
     """Reads pickles of `ndarray.dumps`; any other class or function is refused."""
 
     def find_class(self, module: str, name: str) -> Any:

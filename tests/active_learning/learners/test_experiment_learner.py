@@ -435,7 +435,7 @@ def unlabeled(config: dict[str, Any], make_digits: MakeDigits, folder: Path) -> 
 
 def fill_in(table: Path, name: Callable[[str], str]) -> list[str]:
     """Fill in a table by the names of its files; return what was said."""
-    head, *rows = table.read_text().splitlines()
+    head, *rows = table.read_text(encoding="utf-8").splitlines()
     columns = head.split(",")
     filled, said = [head], []
     for row in rows:
@@ -443,7 +443,7 @@ def fill_in(table: Path, name: Callable[[str], str]) -> list[str]:
         said.append(name(Path(cells[columns.index("path")]).name.partition("-")[0]))
         cells[columns.index("label")] = said[-1]
         filled.append(",".join(cells))
-    table.write_text("\n".join(filled) + "\n")
+    table.write_text("\n".join(filled) + "\n", encoding="utf-8")
     return said
 
 

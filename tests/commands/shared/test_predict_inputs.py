@@ -55,7 +55,9 @@ def test_stdin(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = json.dumps({"image_path": str(files[0])}) + f"\r\n{files[1]}\n"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode("utf-8-sig"))))
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode("utf-8-sig")), encoding="utf-8")
+    )
     assert main(["predict", archive, "-"]) == 0
     first, second = parsed(capsys.readouterr().out)
     assert list(first) == KEYS
@@ -189,7 +191,7 @@ def test_printed_json_and_lists_of_requests_are_read(
     (tmp_path / "in.json").write_text(text)
     assert main(["predict", archive, str(tmp_path / "in.json")]) == 0
     [by_file] = parsed(capsys.readouterr().out)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
     assert main(["predict", archive, "-"]) == 0
     assert parsed(capsys.readouterr().out) == [by_file]
     assert list(by_file) == KEYS

@@ -30,7 +30,9 @@ def test_records_without_files_are_labeled_by_their_ids(
     assert "these images are not files" in capsys.readouterr().err
     rows = table("t.csv")
     assert [row["path"] for row in rows] == ["", ""]
-    Path("labels.csv").write_text(f"id,label\n{rows[0]['id']},Cat\n{rows[1]['id']},\n")
+    Path("labels.csv").write_text(
+        f"id,label\n{rows[0]['id']},Cat\n{rows[1]['id']},\n", encoding="utf-8"
+    )
     rest = select(capsys, *command[1:], "--labeled", "labels.csv")
     assert {pick["id"] for pick in rest} == {f"test_batch.bin:{number}" for number in range(5)} - {
         rows[0]["id"]
@@ -52,10 +54,10 @@ def test_the_table_is_the_whole_training_set_once_it_is_filled_in(
     assert [row["label"] for row in rows[:3]] == [""] * 3
     assert [row["label"] for row in rows[3:]] == ["Cat"] * 3 + ["Dog"] * 2 + ["Emu"] * 2
 
-    text = Path("to_label.csv").read_text()
+    text = Path("to_label.csv").read_text(encoding="utf-8")
     for row, label in zip(rows[:3], ("Cat", "Dog", "Emu"), strict=True):
         text = text.replace(f"{row['path']},,", f"{row['path']},{label},")
-    Path("to_label.csv").write_text(text)
+    Path("to_label.csv").write_text(text, encoding="utf-8")
     config = {
         "dataset_reader": {
             "type": "manifest",
@@ -69,7 +71,7 @@ def test_the_table_is_the_whole_training_set_once_it_is_filled_in(
         "data_loader": {"batch_size": 5},
         "trainer": {"num_epochs": 1},
     }
-    Path("again.jsonnet").write_text(json.dumps(config))
+    Path("again.jsonnet").write_text(json.dumps(config), encoding="utf-8")
     assert main(["train", "again.jsonnet", "-s", "again"]) == 0
     assert "to_label.csv: 10 images, 10 of them labeled, 3 classes" in capsys.readouterr().err
 
@@ -88,11 +90,13 @@ def test_the_table_is_the_whole_training_set_once_it_is_filled_in(
 def test_labels_of_a_split_do_not_stand_for_the_whole_table(
     archive: str, pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("t.csv").write_text("path,label,split\npool/00.png,Cat,train\npool/01.png,Cat,test\n")
-    before = Path("t.csv").read_text()
+    Path("t.csv").write_text(
+        "path,label,split\npool/00.png,Cat,train\npool/01.png,Cat,test\n", encoding="utf-8"
+    )
+    before = Path("t.csv").read_text(encoding="utf-8")
     for labeled in ("t.csv::train", "t.csv"):
         assert main(["select", archive, "pool", "--labeled", labeled, "--output", "t.csv"]) == 2
-        assert Path("t.csv").read_text() == before
+        assert Path("t.csv").read_text(encoding="utf-8") == before
 
 
 def test_a_name_that_no_table_can_hold_is_left_out_of_tables_only(
@@ -103,7 +107,7 @@ def test_a_name_that_no_table_can_hold_is_left_out_of_tables_only(
     assert "1 images have names that no CSV table can hold" in capsys.readouterr().err
     assert len(table("t.csv")) == 11
     assert main(["select", archive, "pool", "--output", "t.jsonl"]) == 0
-    picks = lines(Path("t.jsonl").read_text())
+    picks = lines(Path("t.jsonl").read_text(encoding="utf-8"))
     assert len(picks) == 12
     [odd] = [pick for pick in picks if "caf" in pick["id"]]
     assert Path(odd["image_path"]).is_file()

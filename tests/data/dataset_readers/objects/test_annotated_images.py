@@ -20,7 +20,7 @@ class NumbersReader(AnnotatedImageReader):
 
     def parser(self, path: Path) -> Parser:
         def parse(file: Path, frame: ImageFrame | None, problems: list[str]) -> Annotation | None:
-            words = file.read_text().split()
+            words = file.read_text(encoding="utf-8").split()
             if not words:
                 return None
             if len(words) != 4:

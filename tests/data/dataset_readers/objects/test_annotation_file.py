@@ -24,7 +24,7 @@ class Lines(AnnotationFileReader):
 
     def _parsed(self, file: Path, problems: list[str]) -> AnnotationFile:
         cat = AnnotatedObject("line 1", (0, 0, 2, 2), "cat")
-        lines = file.read_text().split()
+        lines = file.read_text(encoding="utf-8").split()
         return AnnotationFile(
             [
                 AnnotatedImage(

@@ -46,7 +46,7 @@ def content(**changes: Any) -> dict[str, Any]:
 
 def write(file: Path, value: Any) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(value))
+    file.write_text(json.dumps(value), encoding="utf-8")
     return file
 
 

@@ -19,7 +19,7 @@ DOG = {"bbox": [2.5, 0, 3.5, 4], "class": "dog", "keypoints": [[3.5, 0]]}
 
 def write(file: Path, content: Any) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return file
 
 

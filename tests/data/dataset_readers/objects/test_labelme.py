@@ -43,7 +43,7 @@ def write(file: Path, shapes: Any, **more: Any) -> Path:
         "imageWidth": SIZE[0],
         **more,
     }
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), encoding="utf-8")
     return file
 
 
