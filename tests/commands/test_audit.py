@@ -67,7 +67,7 @@ def test_the_table_has_all_columns(planted: Path, suffix: str) -> None:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     elif suffix == "jsonl":
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     else:
         parquet = pytest.importorskip("pyarrow.parquet")
         rows = parquet.read_table(path).to_pylist()

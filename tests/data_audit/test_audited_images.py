@@ -91,7 +91,7 @@ def test_a_run_of_train(config: Path) -> None:
 
 def test_a_config(config: Path) -> None:
     written = config.with_suffix(".jsonnet")
-    written.write_text(config.read_text())
+    written.write_text(config.read_text(encoding="utf-8"))
     assert rows(read_audited(str(written))) == rows(read_audited(str(config.parent)))
 
 

@@ -130,7 +130,7 @@ def make(tmp_path: Path, photos: Path) -> Callable[..., Path]:
 
 def write_lines(file: Path, task: str = "detection") -> Path:
     rows = [{"id": id, "label": text} for id, text in LABELS[task].items()]
-    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return file
 
 
