@@ -47,6 +47,7 @@ class ImageDecoder(torch.nn.Module, Registrable):
 
 
 def _powers_of_two(input_scales: list[int]) -> Iterator[tuple[str, str]]:
+    # A power of 2 has one bit, and scale - 1 all bits below it
     odd = [scale for scale in input_scales if scale & (scale - 1)]
     if odd:
         yield "input_scales", f"expected powers of 2, found {odd[0]}"
@@ -153,6 +154,7 @@ class UNetDecoder(ImageDecoder):
 
 def _enlarging(doublings: int, channels: int, output_channels: int) -> torch.nn.Sequential:
     steps: list[torch.nn.Module] = []
+    # At least once, so that a map of scale 1 comes to the width of the others
     for step in range(max(doublings, 1)):
         steps += [
             torch.nn.Conv2d(output_channels if step else channels, output_channels, 3, padding=1),
@@ -166,4 +168,5 @@ def _enlarging(doublings: int, channels: int, output_channels: int) -> torch.nn.
 
 
 def _of_size(image: Tensor, size: torch.Size) -> Tensor:
+    # Halving an odd side rounds, so that doubling misses it by a pixel or two
     return image if image.shape[-2:] == size else F.interpolate(image, size=tuple(size))

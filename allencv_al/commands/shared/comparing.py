@@ -175,6 +175,7 @@ def workers_and_threads(params: Params, runs: int, asked: int | None) -> tuple[i
     # Parallel runs would train over each other in the one pipeline that they share
     most = 1 if experiment_class(params).is_shared else cores
     workers = min(asked or most or 1, runs)
+    # All cores in all: more threads than cores make each run slower than one after the other
     return workers, max(1, (cores or 1) // workers)
 
 

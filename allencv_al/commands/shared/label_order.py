@@ -143,6 +143,7 @@ def _order(args: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any
         return {}
     seed = before.get("seed", 0) if args.seed is None else args.seed
     order = {"strategy": args.strategy, "model": _model(args), "seed": seed}
+    # Absent, not false: labelings from before this option have no such key, and the same order
     return order | ({"by_class": True} if args.by_class else {})
 
 
@@ -183,6 +184,7 @@ def _ordered(
         shuffled = list(left)
         random.Random(seed).shuffle(shuffled)
         items = [NewItem(item.id, _image(item)) for item in shuffled]
+    # Of the whole pool: the original may be labeled already, and so not be among the items
     files = {item.id: image for item in pool if isinstance(image := _image(item), Path)}
     copies = copies_of(files)
     if copies:

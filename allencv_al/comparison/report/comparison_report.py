@@ -107,6 +107,7 @@ def write_comparison_report(
         name=context.name,
         figures=figures,
         notes=[*summary.notes, *context.notes],
+        # The table of contents has what there is: no thirds of a short curve, no bounds
         sections={name: title for name, title in _SECTIONS.items() if content[name]},
         description=context.description,
         finding=verdict(summary),
@@ -134,6 +135,7 @@ def comparison_lines(summary: ComparisonSummary) -> list[CurveLine]:
             baseline=found.strategy == summary.baseline,
         )
         for found in summary.strategies
+        # Bounds last, lest they take the first colors from the strategies
     ] + [
         CurveLine(
             f"{bound.strategy} (upper bound)", bound.labels.astype(np.float64), bound.mean_curve

@@ -90,6 +90,7 @@ def savings_table(summary: ComparisonSummary) -> TextTable | None:
     whole = {level: _largest(found, level).baseline_labels for level in levels}
     rows = [[str(summary.baseline), *(_labels(whole[level]) for level in levels)]]
     for strategy in (one.strategy for one in summary.ranked()):
+        # The baseline saves nothing over itself, and has its row above
         if any((strategy, level) in found for level in levels):
             rows.append([strategy, *(_saving(found[strategy, level]) for level in levels)])
     caption = f"Labels needed, and how many times as many {summary.baseline} needs"
@@ -211,6 +212,7 @@ def _third(found: StrategyThird) -> str:
 
 def _tests(found: StrategySummary) -> list[str]:
     if found.comparison is None:
+        # As many cells as the columns of the tests in `aubc_table`
         return [formats.NONE] * 6
     comparison, aubc = found.comparison, found.comparison.aubc
     difference = formats.points(aubc.mean_difference)

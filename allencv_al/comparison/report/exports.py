@@ -75,6 +75,7 @@ def write_exports(
         summary: From `summarize`.
         context: Further facts.
     """
+    # Again, though the command asked before the runs: a caller in Python may not have
     check_exports(exports)
     tables = {"results": [row for run in runs for row in run.rows()]}
     if PICKS_NAME in exports:

@@ -35,6 +35,7 @@ def write_results_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: The CSV file to write.
         rows: One mapping per line; missing keys and None become empty cells.
     """
+    # A metric may appear in later rounds only, once a class is known; a set has no order
     columns = list(dict.fromkeys(key for row in rows for key in row))
     write_text(path, csv_text(columns, rows) if columns else "")
 
@@ -105,6 +106,7 @@ def markdown_table(found: TextTable, text: str) -> Iterator[str]:
     """Yield the lines of a section: the caption, a text, and the table."""
     yield from ("", f"## {_escaped(found.caption)}", "", _escaped(text), "")
     yield _row(found.columns)
+    # Numbers to the right; the first column holds names
     yield "|" + "|".join(["---", *["--:"] * (len(found.columns) - 1)]) + "|"
     for row in found.rows:
         yield _row(row)

@@ -83,6 +83,7 @@ class IdxReader(DatasetReader):
         for file in sorted(folder.iterdir()):
             name = plain_name(file.name)
             if file.is_file() and (match := _IMAGES.fullmatch(name)):
+                # Sorted, the plain file comes before its .gz: reading it needs no unpacking
                 found[_PARTS[match["part"]]].setdefault(name, file)
         choice = part or self.split or ("train" if found["train"] else "test")
         files = [*found["train"].values()] if choice != "test" else []
@@ -158,6 +159,7 @@ def _values(file: Path, dimensions: int) -> NDArray[np.uint8]:
             f"{file}: expected {sizes} bytes behind its head, found {len(data) - head}; the file "
             "is damaged or cut short"
         )
+    # No images at all (0 x 28 x 28) are fine: an empty part of a set
     if 0 in shape[1:]:
         raise DataError(f"{file}: expected images with pixels, found {' x '.join(map(str, shape))}")
     return data[head:].reshape(shape)

@@ -74,6 +74,7 @@ class ImageClassificationDirectory(DatasetReader):
         return self._instances(path)
 
     def _instances(self, path: Path) -> Iterator[Instance | Skipped]:
+        # All first: whether there are classes at all shows at the end only
         found = list(scan_images(path))
         images = [name for name in found if isinstance(name, str)]
         unlabeled = self._is_unlabeled(images)
@@ -109,6 +110,7 @@ def _warn_of_odd_classes(path: Path, images: list[str]) -> None:
             *(path, count, ", ".join(unlabeled)),
         )
         classes.difference_update(unlabeled)
+    # PATH/train/cat given as PATH would learn to tell train from test
     if len(classes) > 1 and {name.lower() for name in classes} <= SPLIT_NAMES:
         logger.warning(
             "%s: its class folders are named %s; did you mean one of these folders?",

@@ -170,6 +170,7 @@ def _scan(
 def _kind_of(entry: os.DirEntry[str]) -> str:
     """Return the kind of a file that is not an image, by its name; DICOM often has no extension."""
     _, dot, extension = entry.name.rpartition(".")
+    # "IM000001.1" and "1.2.840.113619" are names of DICOM files, too
     if dot and not extension.isdecimal():
         return _KIND_OF.get(extension.lower(), "foreign")
     try:
@@ -185,6 +186,7 @@ def _kind_of(entry: os.DirEntry[str]) -> str:
 def _scan_below(
     entry: os.DirEntry[str], prefix: str, ancestors: tuple[tuple[int, int], ...]
 ) -> Iterator[str | Skipped]:
+    # Only a link back to a folder that is being read; two links to one folder are read twice
     if entry.is_symlink() and _identity(entry.path) in ancestors:
         yield Skipped("circular link", prefix)
         return
@@ -196,9 +198,11 @@ def _scan_below(
 
 def _identity(folder: str) -> tuple[int, int]:
     status = os.stat(folder)  # noqa: PTH116  a Path for each folder would slow the scan
+    # Numbers, not resolved paths: bind mounts and case-blind disks have several of these
     return status.st_dev, status.st_ino
 
 
 def _leads_out(value: str) -> bool:
     parts = re.split(r"[/\\\\]", value)
+    # Absolute, upward, or with a Windows drive or a URL's scheme
     return (parts[0] == "" and len(parts) > 1) or ".." in parts or ":" in parts[0]

@@ -84,6 +84,7 @@ class VectorsOfImages(ImageClassificationDirectory):
         self._table = table
         self._rows = {id: row for row, id in enumerate(table.ids)}
         if len(self._rows) < len(table):
+            # The last row of an id wins in the mapping, so the others differ from it
             twice = [id for row, id in enumerate(table.ids) if self._rows[id] != row][:5]
             raise DataError(f"the file of vectors has more than one for {', '.join(twice)}")
 
@@ -100,4 +101,5 @@ class VectorsOfImages(ImageClassificationDirectory):
 
 
 def _pixel(vector: NDArray[Any]) -> Sample:
+    # Float, so that no transform takes it for brightness 0..255
     return Sample(vector.astype(np.float32, copy=False).reshape(1, 1, -1))

@@ -113,4 +113,5 @@ class PretrainedPreprocessing(ImageTransform):
 
     @overrides
     def as_normalization(self) -> Normalization | None:
+        # For the order's check: the pipeline itself runs `steps`, and defers the last of them
         return self._steps[-1].as_normalization()

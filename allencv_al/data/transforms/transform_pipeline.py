@@ -34,6 +34,7 @@ class TransformPipeline:
         self.transforms = tuple(step for transform in transforms for step in transform.steps)
         self.deferred: Normalization | None = None
         self._per_item = self.transforms
+        # At most one
         for index in _deferrable(self.transforms):
             self.deferred = self.transforms[index].as_normalization()
             self._per_item = self.transforms[:index] + self.transforms[index + 1 :]
@@ -49,6 +50,7 @@ class TransformPipeline:
         Raises:
             DataError: A transform returned something else than a sample with an image.
         """
+        # One generator for all: a transform added at the end changes no draw before it
         generator = np.random.default_rng(seed)
         for transform in self._per_item:
             sample = transform.apply(sample, generator)
@@ -121,6 +123,7 @@ def order_problem(transforms: Sequence[ImageTransform]) -> tuple[int, str] | Non
 
 def _deferrable(transforms: Sequence[ImageTransform]) -> list[int]:
     """Return the position of the normalization that can wait for the batch, if there is one."""
+    # From the end: what comes behind the normalization must commute with it
     for index in reversed(range(len(transforms))):
         if transforms[index].as_normalization() is not None:
             return [index]

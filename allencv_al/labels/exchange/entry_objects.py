@@ -90,6 +90,7 @@ def label_of_objects(
         size = frame.upright_size
         instance = made.make(entry.id, Path(entry.id), annotation, frame)
         if instance.boxes is not None:
+            # A label is a text that outlives its image file, so that nothing can cut it later
             instance = replace(instance, boxes=tuple(_cut(box, size) for box in instance.boxes))
     made.finish(entry.id)
     return None if annotation is None else label_task(task).text_of(instance)
@@ -99,6 +100,7 @@ def tag_of(entry: LabelEntry) -> str | None:
     """Return the class of the whole image, if the objects of an entry hold exactly one."""
     annotation = None if entry.objects is None else entry.objects(None, [])
     tags = set() if annotation is None else set(annotation.tags)
+    # Of two classes neither is the one class of the image
     return tags.pop() if len(tags) == 1 else None
 
 

@@ -85,6 +85,7 @@ def _of_run(folder: Path, images: Mapping[str, Path]) -> list[LabelEntry]:
         _entry(
             *(id, images, event, event.label, event.source),
             round=event.round,
+            # The audit was drawn by chance: a score would say that a strategy wanted it
             score=picked.get(id) if id not in audit else None,
             use=AUDIT if id in audit else None,
         )
@@ -96,6 +97,7 @@ def _agreed(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelE
     audit = store.audit.ids()
     for batch, round in store.database.rows("SELECT batch, round FROM batch ORDER BY batch"):
         for agreed in store.agreed_labels(batch):
+            # Without an event no annotator has answered yet
             if agreed.event_id is not None:
                 use = AUDIT if agreed.id in audit else None
                 yield _entry(
@@ -112,6 +114,7 @@ def _all_answers(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[L
         *store.reviews.decisions(numbers).values(),
     ]
     texts = store.values.texts(one.class_id for one in found)
+    # In the order they were given, whichever table they come from
     for answer in sorted(found, key=lambda one: one.event_id):
         label = None if answer.class_id is None else texts[answer.class_id]
         use = AUDIT if ids[answer.item] in audit else None

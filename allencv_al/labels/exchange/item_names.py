@@ -46,6 +46,7 @@ class ItemNames:
             UnknownNameError: No item matches.
             DataError: Several items match.
         """
+        # Before anything that guesses: an exact id is never ambiguous
         if entry.id in self._items:
             return self._items[entry.id]
         given = (entry.id, entry.image, *map(entry.extra.get, IMAGE_COLUMNS))
@@ -72,6 +73,7 @@ class ItemNames:
 
     def _hint(self, name: str) -> str:
         self._hints += 1
+        # Each hint compares with all items: a table of 10,000 strangers would take minutes
         if self._hints > _MOST_HINTS:
             return ""
         last = path_parts(name)[-1]
@@ -93,4 +95,5 @@ class ItemNames:
 
 
 def _without_zeros(name: str) -> str:
+    # 007.png and 7.png are alike; 100.png keeps its zeros, and 0.png its only one
     return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()

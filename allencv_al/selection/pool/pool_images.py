@@ -44,6 +44,7 @@ def instances_of(
             f"images: expected a sequence of them, found one {type(images).__name__}; a dataset "
             "reader's read(folder) gives those of a folder"
         )
+    # A generator may be longer than memory: its ids are checked one by one, as they come
     if not isinstance(images, Sequence):
         return _distinct(images, predictor)
     instances = [_instance(place, image, predictor) for place, image in enumerate(images)]
@@ -71,6 +72,7 @@ def _instance(place: int, image: ImageInput | Instance, predictor: Predictor | N
     if predictor is None:
         raise DataError(f"images: expected instances, found {type(image).__name__}")
     instance = predictor.to_instance(image)
+    # Arrays and bytes have no name of their own; the place tells them apart
     return replace(instance, id=f"{_NAMELESS}:{place}") if instance.id == _NAMELESS else instance
 
 
@@ -120,5 +122,6 @@ def class_indices(
     if unknown:
         logger.warning("the model has no class %s; it has %s", listed(unknown), listed([*index_of]))
     index_of |= {name: len(names) + place for place, name in enumerate(unknown)}
+    # Of several classes none is "the" one; strategies that need a class skip -1
     indices = [index_of[found[0]] if len(found) == 1 else -1 for found in classes]
     return np.array(indices, dtype=np.int64)

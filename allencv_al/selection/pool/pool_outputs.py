@@ -102,6 +102,7 @@ class PoolOutputs:
         if labeled is not None:
             labeled_embeddings, labeled_logits = labeled.embeddings, labeled.logits
         else:
+            # Slices, so that no label yet has the width and dtype of the pool
             labeled_embeddings = None if self.embeddings is None else self.embeddings[:0]
             labeled_logits = None if self.logits is None else self.logits[:0]
             labeled_labels = np.empty(0, np.int64) if labeled_labels is None else labeled_labels

@@ -97,6 +97,7 @@ class TensorBoardCallback(TrainerCallback):
         is_primary: bool = True,
         batch_grad_norm: torch.Tensor | None = None,
     ) -> None:
+        # Optimizer steps, not batches: figures of runs with other accumulation can be compared
         step = trainer.steps_completed
         if _is_due(step, self._summary_interval):
             self._add("loss/step", batch_metrics["loss"], step)
@@ -124,6 +125,7 @@ class TensorBoardCallback(TrainerCallback):
             elif name.startswith("training_"):
                 label = f"epoch/{name.removeprefix('training_')}"
                 self._training.add_scalar(label, value, epoch)
+        # Once an epoch, so that a killed run has all but its last epoch on disk
         self._training.flush()
         self._validation.flush()
 
@@ -145,6 +147,7 @@ class TensorBoardCallback(TrainerCallback):
         if not self._statistics:
             return
         for name, parameter in trainer.model.named_parameters():
+            # One value has no deviation: torch warns, and gives NaN
             if parameter.numel() > 1:
                 self._add(f"parameter_mean/{name}", parameter.detach().mean(), step)
                 self._add(f"parameter_std/{name}", parameter.detach().std(), step)

@@ -44,6 +44,7 @@ def split_faults(config: ConfigView) -> Iterator[Fault]:
 def sample_faults(config: ConfigView) -> Iterator[Fault]:
     """Yield `archive_samples` where the config has no images to take them from."""
     names = ("validation_data_path", "validation_fraction", "test_data_path")
+    # The samples come from what the model did not learn
     if config.get("archive_samples") and all(config.get(name) is None for name in names):
         yield config.fault("archive_samples", "needs validation_data_path, found none")
 
@@ -89,6 +90,7 @@ def shape_faults(config: ConfigView) -> Iterator[Fault]:
     except ConfigurationError as error:
         yield config.fault("dataset_reader", str(error))
     misfits = list(model_class.shape_faults(model, shape))
+    # A model that does not fit the images cannot be built to find more
     yield from misfits or model_faults(config, shape)
     yield from normalization_faults(config)
 

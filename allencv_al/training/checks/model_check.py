@@ -52,6 +52,7 @@ def parameter_group_faults(
     rules = read_rules(optimizer.get("parameter_groups"))
     for place, message in assignment_faults(rules, trained, frozen):
         yield optimizer.fault(place, message)
+    # They fall into the default group, which gradual unfreezing never trains
     left = [name for name in trained if not any(rule.holds(name) for rule in rules)]
     if left and _unfreezes(trainer):
         yield optimizer.fault("parameter_groups", default_group_fault(left))
@@ -211,6 +212,7 @@ def build_on_meta(experiment: ConfigView, model: ConfigView, image_shape: ImageS
     weights, count = model.get("class_weights"), model.get("num_labels") or _CLASSES
     names = [f"class {i}" for i in range(count)]
     if isinstance(decided := model.get("decision_class"), str):
+        # Names that the config itself mentions must be classes, or building fails for that
         names = [decided, *names][:count]
     if isinstance(weights, dict):
         names = list(dict.fromkeys([*weights, *names]))[: max(count, len(weights) + 1)]
@@ -278,6 +280,7 @@ def _metric_faults(trainer: ConfigView, built: Model) -> Iterator[Fault]:
     names = trainer.get("validation_metric")
     if names is None or not trainer.sound("validation_metric"):
         return
+    # A user's model may report names that only a batch shows
     if not type(built).__module__.startswith("allencv_al."):
         return
     reported = scalars(built.eval().collect_metrics(reset=True))
@@ -299,6 +302,7 @@ def _single_value_faults(
     """Yield that a normalization has one value per channel, where the images' size is known."""
     if None in shape or not getattr(trainer.cls, "learns_from_batches", False):
         return
+    # Two images first: if even these leave one value per channel, the size is the fault
     message = _single_value(built, 2, shape)
     if message is not None:
         yield experiment.fault("model", message)

@@ -58,6 +58,7 @@ class Exponential(LearningRateScheduler):
 
     @overrides
     def get_values(self) -> list[float]:
+        # From the base each time, not from the last rate: a recovered run gets the same bits
         factor = self.gamma ** self.decays(self.last_epoch + 1)
         return [base * factor for base in self.base_values]
 
@@ -80,6 +81,7 @@ class Step(Exponential):
         gamma: Annotated[float, Gt(0)] = 0.1,
         last_epoch: int = -1,
     ) -> None:
+        # Before super(), which writes the first rates by it
         self.step_size = step_size
         super().__init__(optimizer, gamma, last_epoch)
 

@@ -87,6 +87,7 @@ class ReduceOnPlateau(LearningRateScheduler):
             self.bad_epochs = 0
         else:
             self.bad_epochs += 1
+        # After the count, as in PyTorch: an epoch of the cooldown may still set the best
         if self.cooldown_left > 0:
             self.cooldown_left -= 1
             self.bad_epochs = 0

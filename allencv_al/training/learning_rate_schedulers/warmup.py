@@ -48,6 +48,7 @@ class ConstantWithWarmup(StepwiseScheduler):
     @overrides
     def get_values(self) -> list[float]:
         step = self.last_batch_num_total
+        # Without a warm-up this is never true, so that nothing is divided by 0
         if step < self.num_warmup_steps:
             factor = step / self.num_warmup_steps
         else:
@@ -82,6 +83,7 @@ class CosineWithWarmup(ConstantWithWarmup):
     ) -> None:
         if num_training_steps is None:
             num_training_steps = training_steps(num_epochs, num_steps_per_epoch)
+        # Before super(), which computes the rate of step 0 with them
         self.num_training_steps = num_training_steps
         self.num_cycles = num_cycles
         super().__init__(optimizer, num_warmup_steps, num_steps_per_epoch, last_epoch)
@@ -122,6 +124,7 @@ class CosineHardRestartsWithWarmup(CosineWithWarmup):
     @overrides
     def factor_after(self, step: int) -> float:
         progress = self._progress(step)
+        # The remainder would be 0 at the very end, and the rate the full one again
         if progress >= 1:
             return 0.0
         return (1 + math.cos(math.pi * (self.num_cycles * progress % 1))) / 2

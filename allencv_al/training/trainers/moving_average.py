@@ -48,6 +48,7 @@ class MovingAverage(Registrable):
         """Replace the parameters by the averages until `restore`; a second call has no effect."""
         if self._backups is None:
             self._backups = [parameter.clone() for parameter in self._parameters]
+            # Into the same tensors, which the optimizer and compiled graphs hold
             torch._foreach_copy_(self._parameters, self._shadows)
 
     @torch.no_grad()
@@ -114,6 +115,8 @@ class ExponentialMovingAverage(MovingAverage):
     def apply(self, num_updates: int | None = None) -> None:
         decay = self._decay
         if num_updates is not None:
+            # The ramp of TensorFlow's ExponentialMovingAverage: 0.1 at step 0, 0.9 at step 80
             early = (self._numerator + num_updates) / (self._denominator + num_updates)
             decay = min(decay, early)
+        # One kernel for all parameters, not one for each: small networks have hundreds of them
         torch._foreach_lerp_(self._shadows, self._parameters, 1 - decay)

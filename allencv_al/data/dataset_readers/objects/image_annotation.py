@@ -230,6 +230,7 @@ def _box(value: Mapping[str, Any], fields: AnnotationFields, frame: ImageFrame |
             f"{_NUMBERS[other]}, but not as {_NUMBERS[chosen]}; set bbox_format of the dataset "
             f'reader to "{other}"'
         )
+    # After the other format was tried: of a wrong format this would tell half
     if box[2] < box[0] or box[3] < box[1]:
         expected = "width and height from 0 on"
         if chosen == "pascal_voc":
@@ -253,6 +254,7 @@ def _fits(box: Box, frame: ImageFrame) -> bool:
 def _class_name(value: Mapping[str, Any], key: str) -> str:
     name = value.get(key)
     is_blank = isinstance(name, str) and not class_name(name)
+    # bool is an int in Python, and true is nobody's class
     if isinstance(name, bool) or not isinstance(name, str | int) or is_blank:
         raise ValueError(f".{key}: expected a class name, found {short(name)}")
     try:
@@ -302,4 +304,5 @@ def _with_visibility(items: list[Instance | Skipped]) -> list[Instance | Skipped
 
 
 def _visible(points: Points) -> Points:
+    # 2 is COCO's "visible"; where there is a visibility already, the slice drops the 2
     return tuple(_point(*(*point, 2.0)[:3]) for point in points)

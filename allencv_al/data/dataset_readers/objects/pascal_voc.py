@@ -119,6 +119,8 @@ class PascalVocReader(AnnotatedImageReader):
             if isinstance(name, Skipped):
                 yield name
             elif (stem := class_name(name.rpartition(".")[0])) in stems:
+                # So that what is left over has no image, and a second image of that stem is not
+                # read
                 del stems[stem]
                 yield name
         if stems:
@@ -186,6 +188,7 @@ class PascalVocReader(AnnotatedImageReader):
         if x_max < x_min or y_max < y_min:
             raise ValueError(f"expected xmin <= xmax and ymin <= ymax, found {_shown(texts)}")
         first = 1 if self.one_based else 0
+        # The last pixel belongs to a VOC box: counted from 0, its far edge is x_max itself
         return x_min - first, y_min - first, x_max, y_max
 
 
@@ -199,6 +202,7 @@ def parse_xml(content: bytes) -> Element:
         ValueError: It is no such file.
     """
     builder = TreeBuilder()
+    # ElementTree's own parser expands entities, and has no hook for a document type
     parser = expat.ParserCreate()
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end

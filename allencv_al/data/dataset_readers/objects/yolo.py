@@ -98,6 +98,7 @@ class YoloReader(AnnotatedImageReader):
                     if not self._is_annotation(image.name):
                         yield image
                     continue
+                # A list may name images of another disk; these keep their whole path as id
                 is_below = image.is_relative_to(found.root)
                 id = image.relative_to(found.root).as_posix() if is_below else path_id(image)
                 yield ListedImage(id, image, self._annotation_file(_in_labels(image), image))
@@ -267,6 +268,7 @@ def _images(source: Path, root: Path) -> Iterator[Path | Skipped]:
 def _in_labels(image: Path) -> Path:
     parts = list(image.parts)
     if "images" in parts[:-1]:
+        # The last folder of that name, as Ultralytics takes it: images/train/images has two
         place = len(parts) - 2 - parts[-2::-1].index("images")
         parts[place] = "labels"
     return Path(*parts)
@@ -285,6 +287,7 @@ def _object(
             "expected a class with x, y, width, height or with x, y of three corners or more, "
             f"found {len(words)} numbers"
         )
+    # 1.0 and 1 are one key, so that a class written as 1.0 is found as well
     if number not in names:
         known = f"0 to {max(names)}" if len(names) == max(names) + 1 else listed(sorted(names))
         raise ValueError(f"expected a class of {known}, found {words[0]}")
