@@ -254,7 +254,7 @@ def _fits(box: Box, frame: ImageFrame) -> bool:
 def _class_name(value: Mapping[str, Any], key: str) -> str:
     name = value.get(key)
     is_blank = isinstance(name, str) and not class_name(name)
-    # bool is an int in Python, and true is nobody's class
+    # bool is an int in Python, and true is no name of a class
     if isinstance(name, bool) or not isinstance(name, str | int) or is_blank:
         raise ValueError(f".{key}: expected a class name, found {short(name)}")
     try:
