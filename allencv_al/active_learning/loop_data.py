@@ -17,7 +17,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import is_audit
 from allencv_al.tasks.base import LabelTask
-from allencv_al.training.datasets import check_labels, only_known
+from allencv_al.training.datasets import check_labels, only_known, warn_about_copies
 from allencv_al.training.unlabeled_images import (
     check_distinct,
     read_pool,
@@ -97,12 +97,23 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
     for name, dataset in ((name_of_test, test), ("validation_data_path", datasets.validation)):
         if dataset is not None:
             _check_apart(name, dataset, items)
+    warn_about_copies(_learned_and_measured(data, settings.annotator.needs_known_labels))
     if settings.annotator.needs_known_labels:
         _check_labeled(items, task)
         check_labels(datasets, task)
     if settings.audit is None and not any(map(is_audit, items)):
         _warn_of_measuring(data)
     return data
+
+
+def _learned_and_measured(data: LoopData, labels_count: bool) -> dict[str, Iterable[Instance]]:
+    """Return the images by what they are for; labels that the annotator will give are left out."""
+    items: Iterable[Instance] = data.items()
+    if not labels_count:
+        items = [replace(item, label=None) for item in items]
+    validation, test = data.validation, None if data.test_is_validation else data.test
+    parts = {"the pool": items, "validation_data_path": validation, "the test images": test}
+    return {name: images for name, images in parts.items() if images is not None}
 
 
 def _warn_of_measuring(data: LoopData) -> None:

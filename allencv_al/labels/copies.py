@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,31 @@ def copies_of_images(items: Iterable[Instance], ids: Collection[str]) -> dict[st
         if content is not None and first.setdefault(content, item.id) != item.id:
             found[item.id] = first[content]
     return {copy: of for copy, of in found.items() if of in ids and copy not in ids}
+
+
+def equal_images(items: Sequence[Instance]) -> list[list[int]]:
+    """Return the groups of images with equal content, by their places; ids may occur twice.
+
+    Only files whose size another one has are read, as `copies_of` reads them.
+
+    Args:
+        items: All images: files, or contents.
+    """
+    files = {
+        str(place): Path(item.image)
+        for place, item in enumerate(items)
+        if isinstance(item.image, str | Path)
+    }
+    first = {int(copy): int(original) for copy, original in copies_of(files).items()}
+    seen: dict[bytes, int] = {}
+    for place, item in enumerate(items):
+        content = _content(item.image)
+        if content is not None and seen.setdefault(content, place) != place:
+            first[place] = seen[content]
+    groups: dict[int, list[int]] = {}
+    for copy, original in sorted(first.items()):
+        groups.setdefault(original, [original]).append(copy)
+    return list(groups.values())
 
 
 def _size(file: Path) -> int | None:

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Literal
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.names import did_you_mean, listed
+from allencv_al.common.names import counted, did_you_mean, listed
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import is_audit
-from allencv_al.labels.copies import copies_of_images
+from allencv_al.labels.copies import copies_of_images, equal_images
 from allencv_al.tasks.base import LabelTask
 
 logger = logging.getLogger(__name__)
 
 _MOST_NAMED = 5
+_FIND_COPIES = "allencv-al audit lists all, and nearly equal ones"
 _FEWEST_FOR_A_SUSPICION = 20  # labeled images; a few may well all differ
 
 
@@ -276,6 +277,35 @@ def check_files(datasets: Mapping[str, Dataset | None]) -> None:
                 f"{reader.max_unreadable:g}) of the dataset reader higher to leave them out"
             )
         logger.warning("%s: they will be left out", message)
+
+
+def warn_about_copies(parts: Mapping[str, Iterable[Instance]]) -> None:
+    """Warn about equal images in several data sets, and about equal ones with different labels.
+
+    Args:
+        parts: The images by the key of the config that names them, those to learn from first.
+    """
+    places = [(name, item) for name, items in parts.items() for item in items]
+    leaks: dict[tuple[str, str], list[str]] = {}
+    contrary = []
+    for group in equal_images([item for _, item in places]):
+        (learned, original), *others = [places[place] for place in group]
+        for name, item in others:
+            if name != learned:
+                leaks.setdefault((name, learned), []).append(f"{item.id} is {original.id}")
+            if None not in (item.label, original.label) and item.label != original.label:
+                contrary.append(f"{item.id} is {item.label}, {original.id} is {original.label}")
+    for (name, learned), ids in leaks.items():
+        logger.warning(
+            "%s: %s in %s too, so figures will be too good: %s; %s",
+            *(name, counted(len(ids), "image is", "images are"), learned),
+            *(listed(ids, _MOST_NAMED), _FIND_COPIES),
+        )
+    if contrary:
+        logger.warning(
+            "equal images with different labels: %d (%s); %s",
+            *(len(contrary), "; ".join(contrary[:_MOST_NAMED]), _FIND_COPIES),
+        )
 
 
 def _knows(vocabulary: Vocabulary, label: str) -> bool:

@@ -48,6 +48,7 @@ from allencv_al.training.datasets import (
     check_learnable,
     only_known,
     only_labeled,
+    warn_about_copies,
     without_audit,
 )
 from allencv_al.training.trainers.base import Trainer
@@ -248,6 +249,8 @@ class Experiment(FromParams):
         pool = read_pool(self.dataset_reader, self.pool_data_path) if self.pool_data_path else None
         unlabeled = unlabeled_images(found, pool, reader)
         datasets = replace(datasets, validation=validation, test=test, unlabeled=unlabeled)
+        present = {f"{name}_data_path": getattr(datasets, name) for name in SPLITS}
+        warn_about_copies({name: data for name, data in present.items() if data is not None})
         return datasets, vocabulary
 
     def _split(self, datasets: Datasets) -> Datasets:

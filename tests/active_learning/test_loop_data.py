@@ -248,3 +248,18 @@ def test_a_folder_of_images_is_a_pool_whatever_the_reader(
         ("1.png", None),
         ("2.png", None),
     ]
+
+
+def test_a_copy_of_a_pool_image_among_those_that_measure_is_a_warning(
+    linear_config: MakeConfig,
+    digits: Path,
+    make_digits: MakeDigits,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    test = make_digits(tmp_path / "test", per_class=1, first=20)
+    file = next((digits / "two").glob("*.png"))
+    (test / "two" / "copy.png").write_bytes(file.read_bytes())
+    read(linear_config(test_fraction=None, _test_data_path=str(test)))
+    assert "the test images: 1 image is in the pool too" in caplog.text
+    assert f"two/copy.png is two/{file.name}" in caplog.text

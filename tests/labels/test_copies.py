@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from allencv_al.data.instance import Instance
-from allencv_al.labels.copies import copies_of, copies_of_images
+from allencv_al.labels.copies import copies_of, copies_of_images, equal_images
 
 
 def test_copies_name_the_first_of_their_kind(tmp_path: Path) -> None:
@@ -46,3 +46,13 @@ def test_copies_of_some_images_name_those(tmp_path: Path) -> None:
         "equal bytes": "bytes",
     }, "the ids name the originals, wherever they stand"
     assert copies_of_images(items, {"a", "z"}) == {}, "both measure"
+
+
+def test_groups_of_equal_images_whatever_their_ids(tmp_path: Path) -> None:
+    for name, content in {"a": b"one", "b": b"two", "c": b"one"}.items():
+        (tmp_path / name).write_bytes(content)
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    images = [tmp_path / "c", pixels, tmp_path / "b", tmp_path / "a", pixels.copy(), b"x", b""]
+    items = [Instance("same id", image) for image in images]
+    assert equal_images(items) == [[0, 3], [1, 4]]
+    assert equal_images([]) == []

@@ -19,6 +19,7 @@ from allencv_al.training.datasets import (
     check_places,
     only_known,
     only_labeled,
+    warn_about_copies,
 )
 
 SINGLE = label_task()
@@ -156,3 +157,41 @@ def test_images_that_measure_of_classes_the_model_does_not_know_are_left_out_wit
     assert only_known(found, vocabulary, "x", SINGLE) is found
     with pytest.raises(DataError, match=r"x: 2 of 2 images .*: Cat \(2\); .*did you mean"):
         only_known(dataset(["Cat", "Cat"]), vocabulary, "x", SINGLE)
+
+
+def pictures(prefix: str, *contents: tuple[int, str | None]) -> list[Instance]:
+    """Return images by the gray that fills them, with labels."""
+    return [
+        Instance(f"{prefix}{place}", np.full((4, 4, 3), gray, np.uint8), label)
+        for place, (gray, label) in enumerate(contents)
+    ]
+
+
+def test_equal_images_that_are_learned_and_measured_are_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    warn_about_copies(
+        {
+            "train_data_path": pictures("a", (1, "cat"), (2, "dog"), (3, "cat")),
+            "validation_data_path": pictures("b", (4, "cat"), (5, "dog")),
+            "test_data_path": pictures("c", (2, "dog"), (5, "dog"), (6, "cat")),
+        }
+    )
+    leaks = [record.getMessage() for record in caplog.records]
+    assert len(leaks) == 2
+    assert "test_data_path: 1 image is in train_data_path too" in leaks[0]
+    assert "c0 is a1" in leaks[0]
+    assert "1 image is in validation_data_path too" in leaks[1]
+    assert "allencv-al audit" in leaks[0]
+
+
+def test_equal_images_with_two_labels_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    warn_about_copies({"train_data_path": pictures("a", (1, "cat"), (1, "dog"), (1, None))})
+    (record,) = caplog.records
+    assert "different labels: 1 (a1 is dog, a0 is cat)" in record.getMessage()
+
+
+def test_copies_of_one_label_in_one_set_are_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    warn_about_copies({"train_data_path": pictures("a", (1, "cat"), (1, "cat"), (1, None))})
+    warn_about_copies({"train_data_path": [], "test_data_path": pictures("b", (1, "cat"))})
+    assert not caplog.records
