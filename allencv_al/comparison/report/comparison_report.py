@@ -107,7 +107,7 @@ def write_comparison_report(
         name=context.name,
         figures=figures,
         notes=[*summary.notes, *context.notes],
-        # The table of contents has what there is: no thirds of a short curve, no bounds
+        # A short curve has no thirds, and a comparison without oracles no bounds
         sections={name: title for name, title in _SECTIONS.items() if content[name]},
         description=context.description,
         finding=verdict(summary),
