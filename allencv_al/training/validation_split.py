@@ -18,7 +18,10 @@ from allencv_al.tasks.base import LabelTask
 
 
 def stratified_parts(
-    labels: Sequence[str | None], groups: Sequence[str], shares: Sequence[float], seed: int
+    labels: Sequence[str | tuple[str, ...] | None],
+    groups: Sequence[str],
+    shares: Sequence[float],
+    seed: int,
 ) -> NDArray[np.int64]:
     """Return the part of each item, so that parts have the classes in proportion.
 
@@ -27,7 +30,7 @@ def stratified_parts(
     classes, names of groups and seed, whatever the order of the items.
 
     Args:
-        labels: The class of each item; None counts as a class of its own.
+        labels: The class of each item, or all its classes; no class counts as one of its own.
         groups: The name of the group of each item; the id of an item that is alone.
         shares: The share of each part, with the sum 1. A class with fewer items than it takes goes
             to the part with the largest share.
@@ -36,9 +39,12 @@ def stratified_parts(
     members: dict[str, list[int]] = defaultdict(list)
     for place, group in enumerate(groups):
         members[group].append(place)
-    classes = {label: index for index, label in enumerate(sorted(set(labels), key=str))}
-    indices = np.asarray([classes[label] for label in labels], np.int64)
-    totals = np.bincount(indices, minlength=len(classes)).astype(np.float64)
+    # No class is None, as for an item with one class
+    of_items = [(label or (None,)) if isinstance(label, tuple) else (label,) for label in labels]
+    known = sorted({one for item in of_items for one in item}, key=str)
+    classes = {label: index for index, label in enumerate(known)}
+    indices = [np.asarray([classes[one] for one in item], np.int64) for item in of_items]
+    totals = np.bincount(np.concatenate(indices), minlength=len(classes)).astype(np.float64)
     names = sorted(members)
     hashes = id_hashes((f"split/{name}" for name in names), seed)
     order = sorted(range(len(names)), key=lambda i: (-len(members[names[i]]), int(hashes[i])))
@@ -49,7 +55,8 @@ def stratified_parts(
     parts = np.empty(len(groups), np.int64)
     for index in order:
         places = np.asarray(members[names[index]], np.int64)
-        counts = np.bincount(indices[places], minlength=len(classes))
+        held = np.concatenate([indices[place] for place in places])
+        counts = np.bincount(held, minlength=len(classes))
         here = np.flatnonzero(counts)
         after = (filled[:, here] + counts[here]) / (part_shares[:, None] * totals[here])
         load = (sizes + len(places)) / part_shares
@@ -93,10 +100,9 @@ def with_validation(
         whole = fold_count(fraction)
         rest = 1 - whole * fraction
         chosen, shares = fold, [fraction] * whole + ([rest] if rest > 1e-6 else [])
-    strata = [
-        None if (text := task.text_of(item)) is None else task.stratum(text) for item in train
-    ]
-    parts = stratified_parts(strata, groups, shares, seed)
+    # Not by the set of an image's classes: most sets are those of one image
+    classes = [tuple(dict.fromkeys(task.classes_in(item))) for item in train]
+    parts = stratified_parts(classes, groups, shares, seed)
     if fold is not None and not set(range(whole)).issubset(parts.tolist()):
         # Told by the first fold, not after all folds that have images
         raise DataError(

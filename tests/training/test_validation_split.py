@@ -110,3 +110,22 @@ def test_faults_are_told_before_anything_is_read(linear_config: MakeConfig) -> N
     )
     assert "no regular expression" in faults(_validation_fraction=0.2, _group_by="(")
     assert "found both" in faults(_validation_fraction=0.2, _validation_data_path=str(Path.cwd()))
+
+
+def test_items_of_several_classes_are_divided_by_each_class() -> None:
+    kinds = [("cat",), ("cat", "dog"), (), ("dog", "owl"), ("cat", "dog", "owl")]
+    labels = [kinds[number * 7 % 5] for number in range(100)]
+    parts = stratified_parts(labels, IDS[:100], [0.8, 0.2], seed=1)
+    assert 18 <= (parts == 1).sum() <= 22
+    for name in ("cat", "dog", "owl"):
+        held = [part for part, label in zip(parts, labels, strict=True) if name in label]
+        assert 0.15 <= sum(held) / len(held) <= 0.25
+    alone = stratified_parts([("a",), ("b",)] * 50, IDS[:100], [0.8, 0.2], seed=1)
+    assert (alone == stratified_parts(["a", "b"] * 50, IDS[:100], [0.8, 0.2], seed=1)).all()
+
+
+def test_twenty_images_of_boxes_leave_some_to_validate() -> None:
+    # Most sets of classes are those of an image or two, of which none would be taken
+    rare = [tuple("abcd"[k] for k in range(4) if number >> k & 1) for number in range(16)]
+    parts = stratified_parts([*rare, *rare[:4]], [f"id {n}" for n in range(20)], [0.8, 0.2], seed=0)
+    assert 3 <= (parts == 1).sum() <= 5
