@@ -121,6 +121,24 @@ class PageGroups:
         """Return the predictions of all items of the newest batch; None without any."""
         return self._of_model() or self._of_labels()
 
+    def sure(self, annotator: str, threshold: float) -> dict[int, tuple[int, float]]:
+        """Return class and probability of the images that wait, from a probability on.
+
+        Args:
+            annotator: The annotator to whom they are free.
+            threshold: The lowest probability.
+        """
+        found = self.predictions()
+        if found is None:
+            return {}
+        best, free = found.best(), self._free(annotator, ())
+        numbers = {name: number for number, name in self._store.classes.names().items()}
+        return {
+            item: (numbers[best[item][0]], best[item][1])
+            for item in free
+            if item in best and best[item][1] >= threshold and best[item][0] in numbers
+        }
+
     def kinds(self) -> list[GroupKind]:
         """Return the groups that this labeling allows."""
         found: list[GroupKind] = ["order"]
@@ -131,7 +149,7 @@ class PageGroups:
         return found
 
     def _free(self, annotator: str, but: Collection[int]) -> list[int]:
-        left_out = {*but, *self._audited()}
+        left_out = {*but, *self._audited(), *self._store.acceptances.being_checked()}
         return [item for item in self._store.leases.free_items(annotator) if item not in left_out]
 
     def _audited(self) -> set[int]:

@@ -164,3 +164,41 @@ def test_it_fits_and_reads_aloud(
         page.locator("#bulk-grid .tile").first.click()
     expect(page.locator("#bulk-title")).to_contain_text("1 taken out")
     assert_accessible(page)
+
+
+def test_predictions_are_accepted_after_a_random_sample(
+    page: Page, make_labeling: MakeLabeling, assert_accessible: Callable[[Page], None]
+) -> None:
+    labeling = make_labeling(40)
+    open_bulk(page, labeling)
+    page.locator("#accept summary").click()
+    expect(page.locator("#accept-text")).to_contain_text("No image has such a prediction")
+    page.select_option("#bulk-size", "12")  # these images are given back
+    expect(page.locator("#bulk-title")).to_contain_text("12 images")
+    page.fill("#accept-threshold", "0.7")
+    expect(page.locator("#accept-text")).to_contain_text("40 images have such a prediction")
+    assert_accessible(page)
+    page.select_option("#accept-sample", "20")
+    page.locator("#accept-begin").click()
+    expect(page.locator("#accept-text")).to_contain_text("20 images of the random sample are left")
+    expect(page.locator("#accept-store")).to_be_hidden()
+    page.locator("#accept-check").click()
+    sample = {
+        labeling.store.items.item(item).id for item in labeling.store.acceptances.being_checked()
+    }
+    seen = set()
+    for key in "2" + "1" * 19:
+        expect(page.locator("#guess")).to_be_hidden()
+        seen.add(page.locator("#file-name").inner_text())
+        page.keyboard.press(key)
+        page.wait_for_timeout(50)
+    expect(page.locator("#notice-text")).to_contain_text("1 of 20 predictions is wrong")
+    assert seen == sample == labeling.said().keys()
+    page.keyboard.press("b")
+    expect(page.locator("#accept-text")).to_contain_text("an error rate of 0.9")
+    page.locator("#accept-store").click()
+    assert list(labeling.wait(40).values()).count("cat") == 39
+    expect(page.locator("#bulk-empty-text")).to_contain_text("All images are labeled")
+    page.locator("#accept-undo").click()
+    expect(page.locator("#bulk-title")).to_contain_text("surest to be cat")
+    assert labeling.said().keys() == sample

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from allencv_al.__main__ import main
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.metrics.accuracy_interval import with_intervals
 from allencv_al.metrics.classifier_metrics import ClassifierMetrics
@@ -110,6 +111,8 @@ def test_the_tables_of_run_sqlite(comparison: Path) -> None:
 def test_the_tables_of_labeling_sqlite(tmp_path: Path) -> None:
     with LabelingStore(tmp_path / LABELING_NAME) as store:
         store.id()  # makes its table
+        store.items.open_batch([NewItem("1.png", Path("1.png"))])
+        store.acceptances.start("anna", 0.9, {1: (1, 0.95)}, 10)
         store.vectors.add("model", ["1.png"], np.eye(1, 4, dtype=np.float32))
     assert dict(columns_of(tmp_path / LABELING_NAME)) == documented_tables("labeling.sqlite")
 

@@ -19,6 +19,7 @@ from allencv_al.labels.audit_sample import AuditStore, marked
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.label_table import write_label_table
+from allencv_al.labels.sessions.acceptances import AcceptanceStore
 from allencv_al.labels.sessions.answers import AnswerStore
 from allencv_al.labels.sessions.classes import ClassStore
 from allencv_al.labels.sessions.item_vectors import VectorStore
@@ -89,6 +90,7 @@ class LabelingStore:
         self.counts = ProgressStore(self.database, clock)
         self.audit = AuditStore(self.database)
         self.vectors = VectorStore(self.database)
+        self.acceptances = AcceptanceStore(self.database, self.answers)
 
     def __enter__(self) -> Self:
         return self

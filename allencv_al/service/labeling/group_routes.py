@@ -35,6 +35,13 @@ class GroupRoutes:
         app.operation("POST", "/api/bulk/answers", responses=(409, 507))(self.answer)
         app.operation("POST", "/api/bulk/undo", responses=(409,))(self.undo)
 
+        app.operation("GET", "/api/accept")(self.acceptable)
+        app.operation("POST", "/api/accept", responses=(409,))(self.start_accepting)
+        app.operation("POST", "/api/accept/check", responses=(409,))(self.check)
+        app.operation("POST", "/api/accept/store", responses=(409, 507))(self.accept)
+        app.operation("POST", "/api/accept/drop", responses=(409,))(self.drop)
+        app.operation("POST", "/api/accept/undo", responses=(409,))(self.undo_accepted)
+
     def next_group(self, body: messages.GroupImagesRequest) -> answers.GroupImagesAnswer:
         """A page of images that belong together, leased to the caller."""
         self._check_takes_classes()
@@ -80,12 +87,58 @@ class GroupRoutes:
     def undo(self, body: messages.GroupUndoRequest) -> answers.UndoneGroup:
         """Undo the labels of one page, and return its images."""
         annotator = current_annotator()
-        items = self._store.answers.undo_group(annotator, body.client_id)
+        # Of a thousand accepted predictions no page shows all
+        items = self._store.answers.undo_group(annotator, body.client_id)[: messages.MOST_GROUPED]
         self._store.leases.hold(annotator, items)
         return answers.UndoneGroup(
             items=[self._presenter.image(self._store.items.item(number)) for number in items],
             progress=self._progress(annotator),
         )
+
+    # -- Predictions that are accepted unseen ----------------------------------------------------
+
+    def acceptable(self, query: messages.AcceptQuery) -> answers.AcceptAnswer:
+        """The predictions that can be accepted, and those that are being checked."""
+        above = None
+        if query.threshold is not None and self._store.values.task_name == SINGLE_LABEL:
+            above = len(self._groups.sure(current_annotator(), query.threshold))
+        return answers.AcceptAnswer(above=above, current=self._current())
+
+    def start_accepting(self, body: messages.AcceptStartRequest) -> answers.AcceptedAnswer:
+        """Keep the predictions above a threshold, and draw a random sample to be labeled first."""
+        self._check_takes_classes()
+        annotator = current_annotator()
+        predictions = self._groups.sure(annotator, body.threshold)
+        self._store.acceptances.start(annotator, body.threshold, predictions, body.sample)
+        return self._accepted(0)
+
+    def check(self, body: messages.AcceptCheckRequest) -> answers.AcceptedAnswer:
+        """Lease the images of the sample to the caller: they are the next ones to label."""
+        items = self._store.acceptances.unchecked(body.id)
+        give_back = [number_of(item) for item in body.give_back]
+        taken = self._store.leases.take(current_annotator(), items, len(items), give_back)
+        return self._accepted(len(taken))
+
+    def accept(self, body: messages.AcceptRequest) -> answers.AcceptedAnswer:
+        """Store predictions as labels, a thousand a request; 409 before the sample is labeled."""
+        return self._accepted(self._store.acceptances.store(current_annotator(), body.id))
+
+    def drop(self, body: messages.AcceptRequest) -> answers.AcceptedAnswer:
+        """Store none of the predictions; the labels of the sample stay."""
+        self._store.acceptances.drop(body.id)
+        return self._accepted(0)
+
+    def undo_accepted(self, body: messages.AcceptRequest) -> answers.AcceptedAnswer:
+        """Undo the labels that came of predictions; those of the sample stay."""
+        return self._accepted(self._store.acceptances.undo(current_annotator(), body.id))
+
+    def _accepted(self, changed: int) -> answers.AcceptedAnswer:
+        return answers.AcceptedAnswer(
+            changed=changed, current=self._current(), progress=self._progress(current_annotator())
+        )
+
+    def _current(self) -> answers.AcceptanceAnswer | None:
+        return self._presenter.acceptance(self._store.acceptances.newest())
 
     def _check_takes_classes(self) -> None:
         name = self._store.values.task_name

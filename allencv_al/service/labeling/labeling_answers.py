@@ -180,6 +180,37 @@ class UndoneGroup(BaseModel):
     progress: ProgressAnswer
 
 
+class AcceptanceAnswer(BaseModel):
+    """Predictions above a threshold, and what a random sample of them has shown."""
+
+    id: int
+    annotator: str
+    threshold: float
+    state: Literal["open", "stored", "dropped"]
+    total: int
+    sample: int
+    checked: int = Field(description="Images of the sample that have been labeled.")
+    wrong: int = Field(description="Those of them whose label is not the prediction.")
+    error_low: float | None = Field(description="Wilson's 95 % interval of the error rate.")
+    error_high: float | None
+    left: int = Field(description="Predictions that are stored when they are accepted.")
+
+
+class AcceptAnswer(BaseModel):
+    """The predictions that can be accepted."""
+
+    above: int | None = Field(description="Images above the threshold, if one was given.")
+    current: AcceptanceAnswer | None
+
+
+class AcceptedAnswer(BaseModel):
+    """The predictions after a step, and the number of images that it changed."""
+
+    changed: int
+    current: AcceptanceAnswer | None
+    progress: ProgressAnswer
+
+
 class StoredAnswer(BaseModel):
     """The stored answer; it is on the disk."""
 

@@ -145,6 +145,37 @@ class GroupUndoRequest(_LabelingRequest):
     client_id: ClientId
 
 
+class AcceptQuery(_LabelingRequest):
+    """The threshold to look up."""
+
+    threshold: float | None = Field(
+        None, gt=0, le=1, description="Counts the predictions with this probability or more."
+    )
+
+
+class AcceptStartRequest(_LabelingRequest):
+    """Draws a random sample of the predictions above a threshold."""
+
+    threshold: float = Field(gt=0, le=1)
+    sample: int = Field(50, ge=10, le=MOST_LISTED, description="Images to label first.")
+
+
+class AcceptRequest(_LabelingRequest):
+    """Names predictions that are to be accepted."""
+
+    id: int = Field(ge=1, le=2**53)
+
+
+class AcceptCheckRequest(AcceptRequest):
+    """Asks for the images of the sample."""
+
+    give_back: list[ItemId] = Field(
+        default_factory=list,
+        max_length=MOST_DECIDED,
+        description="Leased images that come later than the sample.",
+    )
+
+
 class UndoRequest(_LabelingRequest):
     """Undoes one of the caller's answers."""
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from allencv_al.common.errors import ImageDecodeError
 from allencv_al.data.image_io import image_frame
 from allencv_al.labels.label_store import LabelConflict
+from allencv_al.labels.sessions.acceptances import Acceptance
 from allencv_al.labels.sessions.answers import Answer
 from allencv_al.labels.sessions.items import Item, LabelBatch
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 from allencv_al.labels.sessions.reviews import Reviewed
 from allencv_al.service.labeling.labeling_answers import (
+    AcceptanceAnswer,
     ClassAnswer,
     GivenAnswer,
     ImageAnswer,
@@ -114,6 +117,19 @@ class Presenter:
             labels_per_image=batch.labels_per_image,
         )
 
+    def _may_be_guessed(self, item: Item) -> bool:
+        """Return whether an image has a prediction, and is in no sample that checks predictions."""
+        return bool(item.guess) and item.item not in self._store.acceptances.being_checked()
+
+    def acceptance(self, found: Acceptance | None) -> AcceptanceAnswer | None:
+        """Return predictions that are to be accepted."""
+        if found is None:
+            return None
+        low, high = found.error_interval() or (None, None)
+        return AcceptanceAnswer.model_validate(
+            {**asdict(found), "id": found.number, "error_low": low, "error_high": high}
+        )
+
     def progress(self, batch: LabelBatch | None, annotator: str) -> ProgressAnswer:
         """Return the progress of a batch, as an annotator sees it."""
         found = self._store.counts.progress(0 if batch is None else batch.batch, annotator)
@@ -151,7 +167,7 @@ class Presenter:
             image_url=urls["full"],
             thumb_url=urls["thumb"],
             reason=item.reason,
-            has_guess=bool(item.guess),
+            has_guess=self._may_be_guessed(item),
             lease_expires=expires,
             width=width,
             height=height,

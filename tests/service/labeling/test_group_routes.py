@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
-from fixtures.labeling_client import ANNA, BEN, answer
+from fixtures.labeling_client import ANNA, BEN, answer, photo
 from flask.testing import FlaskClient
 
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 
 PAGE = {
@@ -92,3 +94,72 @@ def test_labels_that_are_no_class_get_no_page(client: FlaskClient, store: Labeli
     for path, body in (("next", {}), ("answers", PAGE)):
         found = post(client, path, **body)
         assert found.status_code == 409 and "detection" in found.json["error"]["message"]
+
+
+@pytest.fixture
+def many(store: LabelingStore) -> LabelingStore:
+    """The labeling with 30 images more, of which the model is surer."""
+    items = [NewItem(f"{number}.jpg", photo(4, 4), guess=[("cat", 0.97)]) for number in range(30)]
+    store.items.open_batch(items)
+    return store
+
+
+def accept(client: FlaskClient, path: str = "", who: Any = None, **body: Any) -> Any:
+    return client.post(f"/api/accept{path}", json=body, headers=who or ANNA)
+
+
+def test_predictions_are_accepted_after_a_check(client: FlaskClient, many: LabelingStore) -> None:
+    found = client.get("/api/accept?threshold=0.95", headers=ANNA).json
+    assert found == {"above": 30, "current": None}
+    current = accept(client, threshold=0.95, sample=10).json["current"]
+    assert (current["total"], current["sample"], current["left"]) == (30, 10, 20)
+    assert accept(client, "/store", id=current["id"]).status_code == 409
+    assert accept(client, "/check", id=current["id"]).json["changed"] == 10
+    sample = client.post("/api/next", json={"count": 6}, headers=ANNA).json["items"]
+    assert {one["has_guess"] for one in sample} == {False}, "labeled unseen"
+    bulk = post(client, "next", count=30).json["items"]
+    assert not many.acceptances.being_checked() & {int(one["id"][1:]) for one in bulk}
+    for number in many.acceptances.unchecked(current["id"]):
+        answer(client, f"i{number}", client_id=f"client-{number}")
+    stored = accept(client, "/store", id=current["id"]).json
+    assert stored["changed"] == 20 and stored["progress"]["done"] == 30
+    assert stored["current"]["error_low"] == 0 and 0.2 < stored["current"]["error_high"] < 0.3
+    sources = Counter(event.source for event in many.answers.events())
+    assert sources == {"page": 10, "model": 20}
+    undone = accept(client, "/undo", id=current["id"]).json
+    assert undone["changed"] == 20 and undone["progress"]["done"] == 10
+    assert undone["current"] is None
+
+
+def test_the_sample_comes_before_what_the_window_held(
+    client: FlaskClient, many: LabelingStore
+) -> None:
+    held = [one["id"] for one in client.post("/api/next", json={"count": 6}).json["items"]]
+    current = accept(client, who=BEN, threshold=0.95, sample=10).json["current"]
+    client.post("/api/accept/check", json={"id": current["id"], "give_back": held})
+    found = client.post("/api/next", json={"count": 6}).json["items"]
+    sample = {f"i{number}" for number in many.acceptances.being_checked()}
+    assert {one["id"] for one in found} <= sample
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("", {"threshold": 0.99}, 409),
+        ("", {"threshold": 0}, 422),
+        ("", {"threshold": 1.5}, 422),
+        ("", {"threshold": 0.9, "sample": 3}, 422),
+        ("/check", {"id": 3}, 409),
+        ("/store", {"id": 3}, 409),
+        ("/drop", {"id": 3}, 409),
+        ("/undo", {"id": 3}, 409),
+        ("/store", {"id": -1}, 422),
+        ("/store", {"id": 2**70}, 422),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_accepted_is_refused(
+    path: str, body: dict[str, Any], status: int, client: FlaskClient, many: LabelingStore
+) -> None:
+    assert accept(client, path, **body).status_code == status
+    assert many.answers.events() == []

@@ -1,5 +1,6 @@
 // A page of images that belong together: take out the odd ones, and give the others one class.
 
+import { Accept } from "./accept.js";
 import { post } from "./api.js";
 import { announce, byId, button, count, element, options, showHint, showNotice } from "./dom.js";
 import { meanings } from "./keys.js";
@@ -9,15 +10,21 @@ const MANY_CLASSES = 9; // buttons; more are a list
 const MOST_SENT = 1000; // images that a request names at most
 const GESTURE_MS = 250; // between the two clicks of a double click
 const RETRY_MS = 2000;
+const MOST_KEPT = 60; // images that were taken out and wait in the view of one image, before others get them
 const NAMES = { "": "What fits best", class: "Surest of a class", alike: "Alike", order: "In order" };
 
 export class Bulk {
   constructor(labeler, outbox, tabs) {
     Object.assign(this, { labeler, outbox, tabs });
+    this.accept = new Accept(outbox, () => this.#held(), (isLeased) => this.#labelSample(isLeased), (progress, isOther) => {
+      labeler.dispatchEvent(new CustomEvent("progress", { detail: progress }));
+      if (this.isOpen && isOther) this.load();
+    });
     this.items = [];
     this.out = new Set(); // images of this page that do not belong
     this.denied = new Map(); // class names that an image was taken out of, by image
     this.passed = new Set(); // images of pages that were passed over
+    this.leased = new Set(); // to this page, and not answered
     this.like = null;
     this.loads = 0; // so that only the answer to the last request is shown
     this.givenAt = -GESTURE_MS;
@@ -70,7 +77,7 @@ export class Bulk {
     if (this.isOpen) return;
     this.isOpen = true;
     await this.outbox.flushed();
-    await this.load();
+    await Promise.all([this.load(), this.accept.load()]);
   }
 
   /** Leave the images to the view of one image; those taken out come first there. */
@@ -82,11 +89,18 @@ export class Bulk {
   }
 
   /** Load a page of images. */
-  async load(giveBack = []) {
+  async load() {
+    this.loading = this.#load();
+    await this.loading;
+  }
+
+  async #load() {
     const load = this.loads += 1;
     byId("bulk-grid").setAttribute("aria-busy", "true");
     const queued = this.labeler.queue.map((item) => item.id);
     const but = [...new Set([...queued, ...this.labeler.answered, ...this.tabs.held(), ...this.passed])];
+    const kept = new Set([...this.denied.keys()].slice(-MOST_KEPT));
+    const giveBack = [...this.leased].filter((id) => !kept.has(id));
     try {
       const found = await post("bulk/next", {
         count: Number(byId("bulk-size").value),
@@ -95,8 +109,10 @@ export class Bulk {
         like: this.like?.id ?? null,
         but: but.slice(-MOST_SENT),
         denied: [...this.denied].flatMap(([item, names]) => [...names].map((name) => ({ item, class_name: name }))).slice(-MOST_SENT),
-        give_back: giveBack,
+        give_back: giveBack.slice(-MOST_SENT),
       });
+      for (const id of giveBack) this.leased.delete(id);
+      for (const { id } of found.items) this.leased.add(id);
       if (load !== this.loads || !this.isOpen) return;
       if (found.items.length === 0 && this.passed.size > 0) {
         this.passed.clear(); // once around
@@ -107,7 +123,7 @@ export class Bulk {
       this.#offer(found.kinds);
     } catch (error) {
       if (load !== this.loads || !this.isOpen) return;
-      if (error.isTemporary) setTimeout(() => { if (load === this.loads && this.isOpen) this.load(giveBack); }, RETRY_MS);
+      if (error.isTemporary) setTimeout(() => { if (load === this.loads && this.isOpen) this.load(); }, RETRY_MS);
       else if (error.code === "other_labeling") this.labeler.dispatchEvent(new CustomEvent("stale"));
       else showNotice(error.message);
     }
@@ -116,15 +132,14 @@ export class Bulk {
   /** Show another page; this one comes again later. */
   async next() {
     this.like = null;
-    const items = this.items.map((item) => item.id);
-    for (const item of items) this.passed.add(item);
-    await this.load(items);
+    for (const { id } of this.items) this.passed.add(id);
+    await this.load();
   }
 
   /** Show images that are like one of them. */
   async showLike(item) {
     this.like = item;
-    await this.load(this.items.filter((other) => other !== item).map((other) => other.id));
+    await this.load();
   }
 
   /** Undo the labels of the last page, and show its images again. */
@@ -135,7 +150,10 @@ export class Bulk {
       return;
     }
     this.loads += 1; // the page that was asked for comes later
-    for (const { id } of undone.images) this.denied.delete(id);
+    for (const { id } of undone.images) {
+      this.denied.delete(id);
+      this.leased.add(id);
+    }
     this.said = "";
     this.#set(undone.images, "undone", null);
   }
@@ -157,6 +175,22 @@ export class Bulk {
     return this.items.length === 0 ? "There are no images to label now." : `There is no class ${key}.`;
   }
 
+  async #held() {
+    this.isShownAt = null; // a key that is meant for the sample labels no page
+    await this.loading; // its images are leased to this window, too
+    return [...this.labeler.queue.map((item) => item.id), ...this.leased];
+  }
+
+  /** Open the view of one image, where the leased sample comes first. */
+  async #labelSample(isLeased) {
+    if (!isLeased) {
+      await this.load();
+      return;
+    }
+    byId("bulk-single").click();
+    await this.labeler.restartQueue();
+  }
+
   #give(one, event = null) {
     if (event?.detail > 0) { // a click: a double click labels no second page
       event.currentTarget.blur();
@@ -174,6 +208,7 @@ export class Bulk {
       showHint("All images are taken out. n shows another page.");
       return;
     }
+    for (const { id } of chosen) this.leased.delete(id);
     this.labeler.answerPage(chosen, "label", one, (performance.now() - this.isShownAt) / 1000);
     this.said = `${count(chosen.length, "image")}: ${one.name}${rest}.`;
     announce(this.said);
