@@ -49,7 +49,9 @@ class PoolFigures:
         """Return the outputs that the metrics need."""
         needs = set()
         settings = self._settings
-        if settings.evaluate_pool or settings.audit is not None or self._needs_agreement():
+        wanted = settings.evaluate_pool or settings.audit is not None or self._needs_agreement()
+        # Pixels and boxes have too many for a pool: their models measure themselves on test images
+        if wanted and "logits" in self._learner.task.outputs:
             needs.add("logits")
         if settings.evaluate_pool and self._learner.offers("embeddings"):
             needs.add("embeddings")
