@@ -22,7 +22,12 @@ from allencv_al.active_learning.rounds.round_metrics import (
     test_figures,
 )
 from allencv_al.active_learning.rounds.round_outputs import RoundOutputs
-from allencv_al.active_learning.rounds.round_record import RoundRecord, read_record, read_records
+from allencv_al.active_learning.rounds.round_record import (
+    RoundRecord,
+    headline,
+    read_record,
+    read_records,
+)
 from allencv_al.active_learning.run_items import RunItems
 from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.active_learning.stop_rules.base import first_reason, target_accuracy
@@ -438,14 +443,14 @@ class ActiveLearningLoop:
 
     def _report(self, round: int) -> None:
         record = read_record(self.rounds, self.labels, round, self.learner.class_names())
-        accuracy = record.metrics.get("accuracy")
+        measured = headline(record.metrics)
         audited = audit_text(record.metrics)
         logger.info(
             "round %d: %s%d labels%s%s",
             round,
             "trained on " if record.labels else "",
             record.labels or self._items.labeled(),
-            "" if accuracy is None else f", accuracy {accuracy:.4f}",
+            "" if measured is None else f", {measured[0]} {measured[1]:.4f}",
             "" if audited is None else f", accuracy {audited}",
         )
         target = target_accuracy(self.settings.stop)

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{source}: no faults found\n")
         return 0
     from allencv_al.active_learning.audit_sampling import audit_text
+    from allencv_al.active_learning.rounds.round_record import headline
     from allencv_al.active_learning.run import RunOptions, active_learn
     from allencv_al.labels.annotators.base import WaitingForLabels
 
@@ -89,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
     measured = [record for record in records if record.labels]
     if measured:
         last = measured[-1]
-        accuracy = last.metrics.get("accuracy")
-        shown = "" if accuracy is None else f", accuracy {accuracy:.4f}"
+        found = headline(last.metrics)
+        shown = "" if found is None else f", {found[0]} {found[1]:.4f}"
         audited = audit_text(last.metrics)
         if audited is not None:
             shown += f", accuracy {audited}"

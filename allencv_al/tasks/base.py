@@ -54,6 +54,9 @@ class LabelTask(Registrable):
     main_metric: ClassVar[str] = "-loss"
     """Metric by which epochs and rounds are compared, with its direction."""
 
+    record_names: ClassVar[Mapping[str, str]] = {}
+    """Names in the records of rounds for metrics of a model that have another meaning there."""
+
     outputs: ClassVar[tuple[str, ...]] = ("scores", "embeddings")
     """Outputs that a model of the task can give for a strategy."""
 

@@ -44,6 +44,7 @@ class Detection(LabelTask):
 
     targets: ClassVar[tuple[str, ...]] = ("boxes", "box_labels")
     main_metric: ClassVar[str] = "+mAP"
+    record_names: ClassVar[Mapping[str, str]] = {"mAP": "mean_average_precision"}
     # Brust et al., "Active learning for deep object detection", VISAPP 2019: the sum, which takes
     # images with many objects, beats the mean and the maximum
     aggregate: ClassVar[Aggregate] = "sum"

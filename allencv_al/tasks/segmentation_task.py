@@ -46,6 +46,8 @@ class Segmentation(LabelTask):
 
     targets: ClassVar[tuple[str, ...]] = ("mask",)
     main_metric: ClassVar[str] = "+miou"
+    # An accuracy of 0.9 is no success where most pixels are background
+    record_names: ClassVar[Mapping[str, str]] = {"accuracy": "pixel_accuracy"}
     widget: ClassVar[str | None] = "mask"
     names_image: ClassVar[bool] = False
 

@@ -32,6 +32,9 @@ _METRICS = {
         "Difference between predicted probabilities and observed frequencies: small is good",
     ),
     "mean_average_precision": ("mAP", "Mean average precision of the boxes in the test set"),
+    "miou": ("mIoU", "Mean over the classes of intersection over union, of all test pixels"),
+    "mean_dice": ("Mean Dice", "Mean over the classes of the Dice coefficient of all test pixels"),
+    "pixel_accuracy": ("Pixel accuracy", "Share of the test pixels that have the right class"),
     "pool_accuracy": (
         "Pool accuracy",
         "Share of the whole pool that has the right class, given or predicted",

@@ -19,7 +19,7 @@ from allencv_al.active_learning.report.round_tables import (
 )
 from allencv_al.active_learning.rounds.curves import curve_from_records
 from allencv_al.active_learning.rounds.forecast import forecast_of_run, forecast_text
-from allencv_al.active_learning.rounds.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord, headline
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.line_chart import ChartText, CurveLine, page_chart
 from allencv_al.reports.page import TextTable, write_page
@@ -36,6 +36,7 @@ _RETRAINING = {
 _LINES = {
     "accuracy": "test set",
     "mean_average_precision": "mAP on the test set",
+    "miou": "mIoU on the test set",
     "pool_accuracy": "whole pool",
     "audit_accuracy": "audit sample",
 }
@@ -245,13 +246,25 @@ def _accuracy_text(record: RoundRecord) -> str:
     return f"{text} ({formats.percent(found.low)} to {formats.percent(found.high)})"
 
 
+def _headline_text(records: Sequence[RoundRecord], context: RunContext) -> str | None:
+    """Return the progress of models that have no accuracy: of masks, boxes or several classes."""
+    found = [(record, headline(record.metrics)) for record in records]
+    measured = [(record.labels, one) for record, one in found if one is not None]
+    if not measured:
+        return None
+    (fewest, (_, before)), (most, (name, value)) = measured[0], measured[-1]
+    where = formats.count(context.test_items, "test item") if context.test_items else "test items"
+    text = f"With {formats.count(most, 'label')} the {name} on the {where} is {value:.3f}"
+    return f"{text}." if most == fewest else f"{text}; with {fewest} it was {before:.3f}."
+
+
 def _progress(records: Sequence[RoundRecord], context: RunContext) -> str:
     audited = _audited(records)
     measured = _measured(records)
     if audited is not None and not measured:
         return f"The last model's accuracy is {audit_text(audited)}."
     if not measured:
-        return "Nothing was measured on a test set."
+        return _headline_text(records, context) or "Nothing was measured on a test set."
     first, last = measured[0], measured[-1]
     where = formats.count(context.test_items, "test item") if context.test_items else "test items"
     text = (

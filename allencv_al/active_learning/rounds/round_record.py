@@ -19,6 +19,9 @@ METRICS = (
     "negative_log_likelihood",
     "expected_calibration_error",
     "mean_average_precision",
+    "miou",
+    "mean_dice",
+    "pixel_accuracy",
     "pool_accuracy",
     "coverage_radius",
     "redundancy",
@@ -31,6 +34,27 @@ METRICS = (
     "mean_confidence",
 )
 """The keys of `RoundRecord.metrics`, in the order in which they are shown."""
+
+# The first one that was measured tells of a model in a line
+_HEADLINES = {
+    "miou": "mIoU",
+    "mean_average_precision": "mAP",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+}
+
+
+def headline(metrics: Mapping[str, float | None]) -> tuple[str, float] | None:
+    """Return the name and the value of the metric that tells of a model in a line.
+
+    Args:
+        metrics: The metrics of a round.
+    """
+    for name, shown in _HEADLINES.items():
+        value = metrics.get(name)
+        if value is not None:
+            return shown, value
+    return None
 
 
 @dataclass(frozen=True, slots=True)

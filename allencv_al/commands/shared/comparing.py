@@ -53,7 +53,7 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         "--metric",
         choices=(
             *("accuracy", "balanced_accuracy", "macro_f1", "pool_accuracy"),
-            "mean_average_precision",
+            *("mean_average_precision", "miou"),
         ),
         default="accuracy",
         help="metric of the curves (default: %(default)s)",

@@ -7,7 +7,7 @@ import json
 import pytest
 from scipy.stats import binomtest
 
-from allencv_al.active_learning.rounds.round_record import Pick, RoundRecord
+from allencv_al.active_learning.rounds.round_record import Pick, RoundRecord, headline
 
 
 def test_a_record_reads_back_from_json_as_it_was() -> None:
@@ -43,3 +43,11 @@ def test_the_interval_of_the_test_set_is_scipys(right: int, images: int) -> None
 def test_without_a_test_set_of_known_size_there_is_no_interval() -> None:
     assert RoundRecord(1, 8).test_accuracy() is None
     assert RoundRecord(1, 8, {"accuracy": 0.5}).test_accuracy() is None
+
+
+def test_a_model_is_told_of_by_what_says_most_of_its_task() -> None:
+    pixels = {"accuracy": None, "pixel_accuracy": 0.97, "miou": 0.3, "mean_dice": 0.4}
+    assert headline(pixels) == ("mIoU", 0.3)
+    assert headline({"accuracy": 0.9, "macro_f1": 0.8}) == ("accuracy", 0.9)
+    assert headline({"macro_f1": 0.8}) == ("macro F1", 0.8)
+    assert headline({"pool_accuracy": 0.5}) is None
