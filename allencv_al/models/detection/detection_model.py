@@ -20,6 +20,7 @@ from allencv_al.metrics.base import Metric
 from allencv_al.metrics.mean_average_precision import MeanAveragePrecision
 from allencv_al.metrics.numbers import Average
 from allencv_al.models.model import AddableMetrics, Model
+from allencv_al.modules.feedforward import Count
 from allencv_al.modules.regularizers import RegularizerApplicator
 from allencv_al.tasks.detection_task import sigmoid_class_scores
 from allencv_al.tasks.single_label import softmax_scores
@@ -61,7 +62,7 @@ class DetectionModel(Model):
     def __init__(
         self,
         vocab: Vocabulary,
-        num_labels: int | None = None,
+        num_labels: Count | None = None,
         label_namespace: str = "labels",
         regularizer: RegularizerApplicator | None = None,
         metrics: AddableMetrics = None,

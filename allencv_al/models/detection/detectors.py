@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Gt, Interval
@@ -111,8 +111,6 @@ class FcosDetector(DetectionModel):
         vocab: The names of the classes.
         backbone: The encoder; its maps must have one number of channels, a multiple of 32
             (`feature_pyramid`).
-        num_labels: Number of classes; that of the vocabulary by default.
-        label_namespace: Namespace of the class names in the vocabulary.
         score_thresh: Least score of a detection.
         nms_thresh: Overlap from which on the worse of two detections is dropped.
         detections_per_img: Most detections of an image.
@@ -122,8 +120,7 @@ class FcosDetector(DetectionModel):
             not, unless `max_size` is given.
         max_size: Most pixels of the longer side.
         initializer: Initial values by regular expressions on parameter names.
-        regularizer: Penalties that training adds to the loss.
-        metrics: Registered metrics of boxes beside those above.
+        kwargs: The parameters that all detectors have.
 
     Raises:
         ConfigurationError: The maps of the backbone differ in width.
@@ -133,8 +130,6 @@ class FcosDetector(DetectionModel):
         self,
         vocab: Vocabulary,
         backbone: ImageEncoder,
-        num_labels: Count | None = None,
-        label_namespace: str = "labels",
         score_thresh: Share = 0.2,
         nms_thresh: Share = 0.6,
         detections_per_img: Count = 100,
@@ -142,10 +137,9 @@ class FcosDetector(DetectionModel):
         min_size: Count | None = None,
         max_size: Count | None = None,
         initializer: InitializerApplicator | None = None,
-        regularizer: RegularizerApplicator | None = None,
-        metrics: AddableMetrics = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(vocab, num_labels, label_namespace, regularizer, metrics)
+        super().__init__(vocab, **kwargs)
         maps = Backbone(backbone, _FCOS_GROUPS)
         self.network = FCOS(
             maps,
@@ -189,8 +183,6 @@ class RetinaNetDetector(DetectionModel):
     Args:
         vocab: The names of the classes.
         backbone: The encoder; its maps must have one number of channels (`feature_pyramid`).
-        num_labels: Number of classes; that of the vocabulary by default.
-        label_namespace: Namespace of the class names in the vocabulary.
         anchor_sizes: For each map the sides of its anchors in pixels. Default: 4, 5.0 and 6.3 times
             the step of the map.
         anchor_aspect_ratios: For each map the ratios of height to width. Default: 0.5, 1 and 2.
@@ -203,8 +195,7 @@ class RetinaNetDetector(DetectionModel):
             not, unless `max_size` is given.
         max_size: Most pixels of the longer side.
         initializer: Initial values by regular expressions on parameter names.
-        regularizer: Penalties that training adds to the loss.
-        metrics: Registered metrics of boxes beside the model's own.
+        kwargs: The parameters that all detectors have.
 
     Raises:
         ConfigurationError: The maps of the backbone differ in width, or in number from the lists.
@@ -216,8 +207,6 @@ class RetinaNetDetector(DetectionModel):
         self,
         vocab: Vocabulary,
         backbone: ImageEncoder,
-        num_labels: Count | None = None,
-        label_namespace: str = "labels",
         anchor_sizes: Sizes | None = None,
         anchor_aspect_ratios: Sizes | None = None,
         score_thresh: Share = 0.05,
@@ -228,10 +217,9 @@ class RetinaNetDetector(DetectionModel):
         min_size: Count | None = None,
         max_size: Count | None = None,
         initializer: InitializerApplicator | None = None,
-        regularizer: RegularizerApplicator | None = None,
-        metrics: AddableMetrics = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(vocab, num_labels, label_namespace, regularizer, metrics)
+        super().__init__(vocab, **kwargs)
         maps = Backbone(backbone)
         default = [[4 * scale * 2 ** (part / 3) for part in range(3)] for scale in maps.scales]
         self.network = RetinaNet(
@@ -297,14 +285,11 @@ class TorchvisionDetection(DetectionModel):
         weights: Weights of the whole network: the name of published ones ("DEFAULT"), which are
             downloaded once, or null. Layers of another number of classes start at random.
         weights_backbone: Weights of the backbone alone: the name of published ones, or null.
-        num_labels: Number of classes; that of the vocabulary by default.
-        label_namespace: Namespace of the class names in the vocabulary.
         min_size: Pixels of the shorter side to which images are resized inside. Default: they are
             not, unless `max_size` is given. SSD has a size of its own.
         max_size: Most pixels of the longer side.
         initializer: Initial values by regular expressions on parameter names.
-        regularizer: Penalties that training adds to the loss.
-        metrics: Registered metrics of boxes beside the model's own.
+        kwargs: The parameters that all detectors have.
 
     Raises:
         WeightsError: The weights are absent and cannot be downloaded.
@@ -318,15 +303,12 @@ class TorchvisionDetection(DetectionModel):
         model: DetectorName,
         weights: str | None = None,
         weights_backbone: str | None = None,
-        num_labels: Count | None = None,
-        label_namespace: str = "labels",
         min_size: Count | None = None,
         max_size: Count | None = None,
         initializer: InitializerApplicator | None = None,
-        regularizer: RegularizerApplicator | None = None,
-        metrics: AddableMetrics = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(vocab, num_labels, label_namespace, regularizer, metrics)
+        super().__init__(vocab, **kwargs)
         self.network = network_with_weights(
             model, weights, weights_backbone, num_classes=self.num_labels + 1
         )
@@ -383,8 +365,9 @@ class SsdliteDetector(TorchvisionDetection):
     ) -> None:
         super().__init__(
             *(vocab, _SSDLITE, weights, weights_backbone),
-            *(num_labels, label_namespace),
             initializer=initializer,
+            num_labels=num_labels,
+            label_namespace=label_namespace,
             regularizer=regularizer,
             metrics=metrics,
         )

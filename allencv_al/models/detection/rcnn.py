@@ -326,12 +326,9 @@ class FasterRcnn(DetectionModel):
         roi_box_head: The second stage.
         train_rpn: Whether the first stage learns, too; its backbone learns from the second stage
             in any case.
-        num_labels: Number of classes; that of the vocabulary by default.
-        label_namespace: Namespace of the class names in the vocabulary.
         class_agnostic_bbox_reg: Whether all classes share one box for each proposal.
         initializer: Initial values by regular expressions on parameter names.
-        regularizer: Penalties that training adds to the loss.
-        metrics: Registered metrics of boxes beside those above.
+        kwargs: The parameters that all detectors have.
 
     Raises:
         ConfigurationError: `rpn` is another model, or the parts do not fit.
@@ -345,14 +342,11 @@ class FasterRcnn(DetectionModel):
         rpn: Model,
         roi_box_head: RoiBoxHead,
         train_rpn: bool = False,
-        num_labels: Count | None = None,
-        label_namespace: str = "labels",
         class_agnostic_bbox_reg: bool = False,
         initializer: InitializerApplicator | None = None,
-        regularizer: RegularizerApplicator | None = None,
-        metrics: AddableMetrics = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(vocab, num_labels, label_namespace, regularizer, metrics)
+        super().__init__(vocab, **kwargs)
         if not isinstance(rpn, RegionProposals):
             raise ConfigurationError(
                 f'rpn: expected a model of type "rpn", found {type(rpn).__name__}'
@@ -387,13 +381,8 @@ class KeypointRcnn(FasterRcnn):
         roi_box_head: The second stage.
         roi_keypoint_head: The part that finds keypoints.
         num_keypoints: Number of keypoints of each object.
-        train_rpn: Whether the first stage learns, too.
-        num_labels: Number of classes; that of the vocabulary by default.
-        label_namespace: Namespace of the class names in the vocabulary.
-        class_agnostic_bbox_reg: Whether all classes share one box for each proposal.
         initializer: Initial values by regular expressions on parameter names.
-        regularizer: Penalties that training adds to the loss.
-        metrics: Registered metrics of boxes beside the model's own.
+        kwargs: The other parameters of `faster_rcnn`.
 
     Raises:
         ConfigurationError: `rpn` is another model, or the parts do not fit.
@@ -406,18 +395,11 @@ class KeypointRcnn(FasterRcnn):
         roi_box_head: RoiBoxHead,
         roi_keypoint_head: RoiKeypointHead,
         num_keypoints: Count,
-        train_rpn: bool = False,
-        num_labels: Count | None = None,
-        label_namespace: str = "labels",
-        class_agnostic_bbox_reg: bool = False,
         initializer: InitializerApplicator | None = None,
-        regularizer: RegularizerApplicator | None = None,
-        metrics: AddableMetrics = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            *(vocab, rpn, roi_box_head, train_rpn, num_labels, label_namespace),
-            *(class_agnostic_bbox_reg, None, regularizer, metrics),
-        )
+        # Without the initializer, which comes last: the layers of keypoints are not there yet
+        super().__init__(vocab, rpn, roi_box_head, **kwargs)
         network: Any = self.network
         self._num_keypoints = num_keypoints
         channels = network.backbone.out_channels
