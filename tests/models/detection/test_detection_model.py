@@ -12,6 +12,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import Model
 from allencv_al.models.detection.detection_model import DetectionModel
 from allencv_al.predictors.prediction_json import dump_line, rows_of_outputs
+from allencv_al.tasks.base import AGGREGATES
 
 NAMES = Vocabulary({"labels": {"cat": 1, "dog": 1}})
 PYRAMID: dict[str, Any] = {
@@ -174,5 +175,6 @@ def test_the_uncertainty_of_an_image_is_the_sum_over_its_detections() -> None:
     with torch.no_grad():
         outputs = model(IMAGES)
         scores = model.task.unit_scores(outputs)
-    assert scores.shape == (2, 3) and len(outputs["doubts"][0]) > 0
-    torch.testing.assert_close(scores[0], outputs["doubts"][0].sum(dim=0))
+    assert scores.shape == (2, 3, len(AGGREGATES)) and len(outputs["doubts"][0]) > 0
+    summed = scores[0, :, AGGREGATES.index("sum")]
+    torch.testing.assert_close(summed, outputs["doubts"][0].sum(dim=0))
