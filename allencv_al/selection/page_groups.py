@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.labels.sessions.items import Item
+from allencv_al.labels.sessions.label_values import SINGLE_LABEL
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 from allencv_al.selection.image_groups import (
     class_probabilities,
@@ -67,6 +68,28 @@ class PageGroup:
 
 
 @dataclass(frozen=True)
+class Arrangement:
+    """An order of labeled images by what the model predicts, and a selection among them.
+
+    Args:
+        predicted: Only images that are predicted to be of this class.
+        disagrees: Only images whose label is another class than the prediction.
+        sort: `surest` or `least`: by the probability of the predicted class; None keeps the order.
+        like: The number of an item: the images that are most like it come first.
+    """
+
+    predicted: str | None = None
+    disagrees: bool = False
+    sort: Literal["surest", "least"] | None = None
+    like: int | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it changes nothing."""
+        return self == Arrangement()
+
+
+@dataclass(frozen=True)
 class ItemPredictions:
     """The most probable class of each item.
 
@@ -119,7 +142,36 @@ class PageGroups:
 
     def predictions(self) -> ItemPredictions | None:
         """Return the predictions of all items of the newest batch; None without any."""
+        if self._store.values.task_name != SINGLE_LABEL:
+            return None
         return self._of_model() or self._of_labels()
+
+    def arranged(
+        self, items: Sequence[int], wish: Arrangement
+    ) -> tuple[list[int], dict[int, tuple[str, float]]]:
+        """Return items in another order, and the predicted class and probability of each.
+
+        Args:
+            items: The items' numbers.
+            wish: The order; an item without a prediction is left out where it needs one.
+        """
+        found = self.predictions()
+        best = {} if found is None else found.best()
+        names, labels = self._store.classes.names(), self._labels()
+        chosen = [
+            item
+            for item in items
+            if (wish.predicted is None or best.get(item, ("",))[0] == wish.predicted)
+            and not (wish.disagrees and _agrees(best.get(item), names.get(labels.get(item, 0))))
+        ]
+        if wish.sort is not None:
+            sign = -1 if wish.sort == "surest" else 1
+            chosen = sorted(
+                (item for item in chosen if item in best), key=lambda item: sign * best[item][1]
+            )
+        if wish.like is not None:
+            chosen = self._like(wish.like, chosen, len(chosen))
+        return chosen, best
 
     def sure(self, annotator: str, threshold: float) -> dict[int, tuple[int, float]]:
         """Return class and probability of the images that wait, from a probability on.
@@ -163,7 +215,7 @@ class PageGroups:
         self, free: Sequence[int], request: GroupRequest
     ) -> tuple[GroupKind, str | None, list[int]]:
         if request.like is not None:
-            return "alike", None, self._like(request.like, free, request)
+            return "alike", None, self._like(request.like, free, _SPARE * request.count)
         if request.by in (None, "class"):
             name, page = self._surest(free, request)
             if page or request.by is not None:
@@ -263,14 +315,19 @@ class PageGroups:
         page = most_alike(vectors.values, rows, request.count, len(known), known)
         return [int(item) for item in vectors.items[page]]
 
-    def _like(self, item: int, free: Sequence[int], request: GroupRequest) -> list[int]:
+    def _like(self, item: int, free: Sequence[int], most: int) -> list[int]:
         vectors = self._store.vectors.load()
         found = _rows_of(vectors.items, [item])
         if not len(found):
             return []
         rows = _rows_of(vectors.items, free)
-        page = nearest(vectors.values, int(found[0]), rows, _SPARE * request.count)
+        page = nearest(vectors.values, int(found[0]), rows, most)
         return [int(number) for number in vectors.items[page]]
+
+
+def _agrees(prediction: tuple[str, float] | None, label: str | None) -> bool:
+    """Return whether a prediction and a label name the same class, or one of them is missing."""
+    return prediction is None or label is None or prediction[0] == label
 
 
 def _rows_of(items: NDArray[np.int64], wanted: Sequence[int]) -> NDArray[np.int64]:

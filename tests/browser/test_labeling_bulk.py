@@ -202,3 +202,29 @@ def test_predictions_are_accepted_after_a_random_sample(
     page.locator("#accept-undo").click()
     expect(page.locator("#bulk-title")).to_contain_text("surest to be cat")
     assert labeling.said().keys() == sample
+
+
+def test_the_review_shows_where_the_model_disagrees(
+    page: Page, make_labeling: MakeLabeling, assert_accessible: Callable[[Page], None]
+) -> None:
+    labeling = with_vectors(make_labeling(12), dogs=6)
+    items = labeling.store.items.numbers()
+    for name, item in items.items():
+        class_id = 2 if name == "03.png" else 1  # the model says cat of all
+        labeling.store.answers.add(NewAnswer("Ben", f"key-{name}", item, LabelKind.LABEL, class_id))
+    page.goto(f"{labeling.url}#review")
+    page.fill("#name", "Anna")
+    page.keyboard.press("Enter")
+    tiles = page.locator("#review-grid .tile")
+    expect(tiles).to_have_count(12)
+    page.check("#review-disagrees")
+    expect(tiles).to_have_count(1)
+    expect(tiles.first).to_contain_text("model: cat 75 %")
+    page.uncheck("#review-disagrees")
+    expect(tiles).to_have_count(12)
+    page.get_by_role("button", name="More like 10.png").click()
+    expect(page.locator("#review-unlike")).to_be_visible()
+    expect(tiles.first).to_have_attribute("title", "10.png")
+    assert_accessible(page)
+    page.locator("#review-unlike").click()
+    expect(tiles.first).to_have_attribute("title", "00.png")

@@ -11,7 +11,7 @@ from fixtures.session_answers import CAT, DOG, label
 
 from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
-from allencv_al.selection.page_groups import GroupRequest, PageGroups
+from allencv_al.selection.page_groups import Arrangement, GroupRequest, PageGroups
 
 MakeStore = Callable[..., LabelingStore]
 
@@ -112,3 +112,28 @@ def test_images_that_came_later_without_a_prediction_are_not_lost(make_store: Ma
     for item in range(1, 81):
         label(store, "anna", item, CAT if item % 2 == 0 else DOG)
     assert page(store) == ("order", None, [81])
+
+
+def test_labels_are_arranged_by_what_the_model_says(make_store: MakeStore) -> None:
+    store = make_store(has_guesses=True, has_vectors=True)
+    for item in range(1, 11):
+        label(store, "anna", item, CAT if item % 2 == 0 or item == 7 else DOG)
+    groups, items = PageGroups(store), list(range(1, 11))
+
+    def arranged(**wish: object) -> list[int]:
+        return groups.arranged(items, Arrangement(**wish))[0]  # type: ignore[arg-type]
+
+    assert arranged(disagrees=True) == [7]
+    assert arranged(predicted="dog") == [1, 3, 5, 7, 9]
+    assert arranged(sort="surest") == items[::-1]
+    assert arranged(predicted="cat", sort="least") == [2, 4, 6, 8, 10]
+    alike = arranged(like=4)
+    assert alike[0] == 4 and sorted(alike) == items
+    assert {item % 2 for item in alike[:5]} == {0}
+    assert groups.arranged(items, Arrangement(sort="least"))[1][7] == ("dog", 0.535)
+
+
+def test_labels_that_are_no_class_have_no_predictions(make_store: MakeStore) -> None:
+    store = make_store(has_guesses=True)
+    store.values.set_task("detection")
+    assert PageGroups(store).predictions() is None

@@ -24,7 +24,7 @@ from allencv_al.labels.sessions.answers import (
 )
 from allencv_al.labels.sessions.items import SELECT_ITEM, Item, item_of
 from allencv_al.labels.sessions.label_values import LabelValueStore
-from allencv_al.labels.sessions.schema import REVIEW
+from allencv_al.labels.sessions.schema import MODEL, REVIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class ReviewFilter:
         kind: Items with an agreed label of this kind.
         annotator: Items that this annotator has answered.
         conflicts: Only items in conflict.
+        accepted: Only items with an answer that is a prediction, accepted unseen.
     """
 
     batch: int | None = None
@@ -44,6 +45,7 @@ class ReviewFilter:
     kind: LabelKind | None = None
     annotator: str | None = None
     conflicts: bool = False
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +86,30 @@ class ReviewStore:
             after: Return only items behind this one.
             limit: Maximal number of items.
         """
-        filters = (
-            ("i.batch = :batch", of.batch),
-            ("i.class_id = :class_id", of.class_id),
-            ("i.kind = :kind", of.kind),
-            ("i.item IN (SELECT item FROM standing WHERE annotator = :annotator)", of.annotator),
-            ("i.is_conflict", of.conflicts or None),
-            ("(i.batch, i.rank) > (SELECT batch, rank FROM item WHERE item = :after)", after),
-        )
-        conditions = [sql for sql, value in filters if value is not None]
         # Pages continue behind an image, not at a number: answers that come in shift no page
-        where = " AND ".join(["(i.kind IS NOT NULL OR i.answers > 0)", *conditions])
+        behind = "(i.batch, i.rank) > (SELECT batch, rank FROM item WHERE item = :after)"
+        where = f"{_where(of)} AND {behind}" if after is not None else _where(of)
         rows = self._database.rows(
             f"{SELECT_ITEM} WHERE {where} ORDER BY i.batch, i.rank LIMIT :limit",
             {**asdict(of), "after": after, "limit": limit},
         )
-        items = [item_of(row) for row in rows]
+        return self._reviewed([item_of(row) for row in rows])
+
+    def numbers(self, of: ReviewFilter) -> list[int]:
+        """Return the numbers of all items that have answers, in the order of asking."""
+        rows = self._database.rows(
+            f"SELECT i.item FROM item i WHERE {_where(of)} ORDER BY i.batch, i.rank",  # noqa: S608
+            asdict(of),
+        )
+        return [item for (item,) in rows]
+
+    def of_numbers(self, numbers: Sequence[int]) -> list[Reviewed]:
+        """Return items with their answers, in the given order."""
+        rows = self._database.rows(f"{SELECT_ITEM} WHERE {IN_ITEMS}", (json.dumps(list(numbers)),))
+        items = {item.item: item for item in map(item_of, rows)}
+        return self._reviewed([items[number] for number in numbers])
+
+    def _reviewed(self, items: Sequence[Item]) -> list[Reviewed]:
         numbers = [item.item for item in items]
         answers, decisions = self._answers.in_force(numbers), self.decisions(numbers)
         return [
@@ -166,3 +176,21 @@ class ReviewStore:
                 self._events.undo(event_id, annotator)
                 update_agreed_label(connection, item, labels_per_image)
         return len(rows)
+
+
+def _where(of: ReviewFilter) -> str:
+    """Return the condition of a filter on the table `item`, with the filter's names."""
+    filters = (
+        ("i.batch = :batch", of.batch),
+        ("i.class_id = :class_id", of.class_id),
+        ("i.kind = :kind", of.kind),
+        ("i.item IN (SELECT item FROM standing WHERE annotator = :annotator)", of.annotator),
+        ("i.is_conflict", of.conflicts or None),
+        (
+            "i.item IN (SELECT s.item FROM standing s JOIN label_event e "  # noqa: S608
+            f"ON e.event_id = s.event_id WHERE e.source = '{MODEL}')",
+            of.accepted or None,
+        ),
+    )
+    conditions = [sql for sql, value in filters if value is not None]
+    return " AND ".join(["(i.kind IS NOT NULL OR i.answers > 0)", *conditions])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import flask
@@ -12,6 +13,7 @@ from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.items import LabelBatch
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.labels.sessions.reviews import ReviewFilter
+from allencv_al.selection.page_groups import Arrangement, PageGroups
 from allencv_al.service.labeling import labeling_answers as answers
 from allencv_al.service.labeling import labeling_messages as messages
 from allencv_al.service.labeling.group_routes import GroupRoutes
@@ -82,10 +84,11 @@ class LabelingRoutes:
         self._loop = loop
         self._audience = audience
         self._presenter = Presenter(store)
+        self._groups = PageGroups(store)
 
     def add(self) -> None:
         """Add the routes to the application."""
-        GroupRoutes(self._store, self._presenter).add(self._app)
+        GroupRoutes(self._store, self._presenter, self._groups).add(self._app)
         self._app.on_close(self._loop.close)
         self._app.before_request(self._check_labeling)
         add = self._app.operation
@@ -224,11 +227,26 @@ class LabelingRoutes:
             kind=None if query.kind is None else LabelKind(query.kind),
             annotator=query.annotator,
             conflicts=query.conflicts,
+            accepted=query.accepted,
         )
-        found = self._store.reviews.items(wanted, optional_number(query.after), query.limit)
+        after = optional_number(query.after)
+        like = optional_number(query.like)
+        wish = Arrangement(query.predicted, query.disagrees, query.sort, like)
+        predictions: Mapping[int, tuple[str, float]] = {}
+        if wish.is_plain:
+            found = self._store.reviews.items(wanted, after, query.limit)
+        else:
+            numbers = self._store.reviews.numbers(wanted)
+            numbers, predictions = self._groups.arranged(numbers, wish)
+            first = numbers.index(after) + 1 if after in numbers else 0
+            found = self._store.reviews.of_numbers(numbers[first : first + query.limit])
         # A full page: there may be more
         last = f"i{found[-1].item.item}" if len(found) == query.limit else None
-        return answers.ReviewAnswer(items=self._presenter.reviewed(found), next=last)
+        return answers.ReviewAnswer(
+            items=self._presenter.reviewed(found, predictions),
+            next=last,
+            has_likeness=len(self._store.vectors.load()) > 0,
+        )
 
     def decide(self, body: messages.ReviewRequest) -> answers.DecidedAnswer:
         """Decide the labels of images, overriding their answers; all of them, or none."""

@@ -22,12 +22,13 @@ class GroupRoutes:
     Args:
         store: The labeling.
         presenter: Of the labeling.
+        groups: Of the labeling.
     """
 
-    def __init__(self, store: LabelingStore, presenter: Presenter) -> None:
+    def __init__(self, store: LabelingStore, presenter: Presenter, groups: PageGroups) -> None:
         self._store = store
         self._presenter = presenter
-        self._groups = PageGroups(store)
+        self._groups = groups
 
     def add(self, app: WebApp) -> None:
         """Add the routes to the application."""

@@ -243,6 +243,10 @@ class ReviewedAnswer(BaseModel):
     class_name: str | None = Field(description="The agreed label as a person reads it.")
     label: str | None = Field(description="Its text with ids of classes; null for one class.")
     conflict: bool
+    predicted: str | None = Field(
+        None, description="The predicted class, if images are chosen or sorted by predictions."
+    )
+    probability: float | None = Field(None, description="Of the predicted class.")
 
 
 class ReviewAnswer(BaseModel):
@@ -250,6 +254,7 @@ class ReviewAnswer(BaseModel):
 
     items: list[ReviewedAnswer]
     next: str | None = Field(description="The value of `after` for the next page.")
+    has_likeness: bool = Field(description="Whether images can be sorted by their likeness to one.")
 
 
 class DecidedAnswer(BaseModel):

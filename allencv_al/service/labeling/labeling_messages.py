@@ -228,6 +228,15 @@ class ReviewQuery(_LabelingRequest):
     kind: DecisionKind | None = None
     annotator: str | None = Field(None, max_length=64)
     conflicts: bool = False
+    accepted: bool = Field(False, description="Only predictions that were accepted unseen.")
+    predicted: str | None = Field(
+        None, max_length=400, description="Only images that the model predicts to be of this class."
+    )
+    disagrees: bool = Field(False, description="Only labels that are not what the model predicts.")
+    sort: Literal["surest", "least"] | None = Field(
+        None, description="By the probability of the predicted class; default: order of asking."
+    )
+    like: ItemId | None = Field(None, description="Images that are most like this one first.")
     after: ItemId | None = Field(None, description="Only images behind this one.")
     limit: int = Field(60, ge=1, le=MOST_LISTED)
 

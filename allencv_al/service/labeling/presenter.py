@@ -79,8 +79,10 @@ class Presenter:
         urls = {number: self._urls(item) for number, item in items.items()}
         return [_given(one, items[one.item], urls[one.item], labels) for one in found]
 
-    def reviewed(self, found: Sequence[Reviewed]) -> list[ReviewedAnswer]:
-        """Return images with all of their answers."""
+    def reviewed(
+        self, found: Sequence[Reviewed], predictions: Mapping[int, tuple[str, float]]
+    ) -> list[ReviewedAnswer]:
+        """Return images with all of their answers, and with their predictions if there are any."""
         labels = self._labels(
             number
             for one in found
@@ -92,6 +94,7 @@ class Presenter:
             answers = [_given(answer, item, urls, labels) for answer in one.answers]
             decision = None if one.decision is None else _given(one.decision, item, urls, labels)
             shown, text = labels.get(item.class_id or 0, (None, None))
+            predicted, probability = predictions.get(item.item, (None, None))
             result.append(
                 ReviewedAnswer(
                     item=self._image(item, urls, None),
@@ -102,6 +105,8 @@ class Presenter:
                     class_name=shown,
                     label=text,
                     conflict=item.is_conflict,
+                    predicted=predicted,
+                    probability=probability,
                 )
             )
         return result

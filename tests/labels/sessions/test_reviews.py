@@ -73,3 +73,14 @@ def test_reviews_show_what_was_asked_for(store: LabelingStore) -> None:
     assert found(kind=UNSURE) == [5]
     assert found(batch=2) == []
     assert [one.item.item for one in store.reviews.items(ReviewFilter(), 2, 2)] == [3, 4]
+
+
+def test_accepted_predictions_are_found(store: LabelingStore) -> None:
+    label(store, "anna", 4, DOG)
+    store.answers.add_group("anna", "accepted", {3: (LABEL, CAT), 1: (LABEL, CAT)}, source="model")
+    assert store.reviews.numbers(ReviewFilter()) == [1, 3, 4]
+    accepted = ReviewFilter(accepted=True)
+    assert store.reviews.numbers(accepted) == [1, 3]
+    assert [one.item.item for one in store.reviews.items(accepted, None, 9)] == [1, 3]
+    found = store.reviews.of_numbers([4, 1])
+    assert [(one.item.item, len(one.answers)) for one in found] == [(4, 1), (1, 1)]

@@ -163,3 +163,21 @@ def test_what_cannot_be_accepted_is_refused(
 ) -> None:
     assert accept(client, path, **body).status_code == status
     assert many.answers.events() == []
+
+
+def test_the_review_is_arranged_by_predictions(client: FlaskClient, many: LabelingStore) -> None:
+    for number in (1, 5, 6, 7):  # the model says dog of the first, cat of the others
+        answer(client, f"i{number}", client_id=f"client-{number}", class_id="c1")
+
+    def review(query: str) -> Any:
+        return client.get(f"/api/review?{query}", headers=ANNA).json
+
+    assert review("")["items"][0]["predicted"] is None and not review("")["has_likeness"]
+    [found] = review("disagrees=true")["items"]
+    assert (found["item"]["id"], found["predicted"], found["probability"]) == ("i1", "dog", 0.9)
+    assert [one["item"]["id"] for one in review("sort=least")["items"]] == ["i1", "i5", "i6", "i7"]
+    page = review("predicted=cat&limit=2")
+    assert [one["item"]["id"] for one in page["items"]] == ["i5", "i6"]
+    rest = review(f"predicted=cat&limit=2&after={page['next']}")
+    assert [one["item"]["id"] for one in rest["items"]] == ["i7"] and rest["next"] is None
+    assert review("accepted=true")["items"] == []

@@ -4,7 +4,7 @@ import { Accept } from "./accept.js";
 import { post } from "./api.js";
 import { announce, byId, button, count, element, options, showHint, showNotice } from "./dom.js";
 import { meanings } from "./keys.js";
-import { look, lookButton, moveFocus, thumbnail } from "./tiles.js";
+import { likeButton, look, lookButton, moveFocus, thumbnail } from "./tiles.js";
 
 const MANY_CLASSES = 9; // buttons; more are a list
 const MOST_SENT = 1000; // images that a request names at most
@@ -246,8 +246,7 @@ export class Bulk {
     picture.removeAttribute("loading"); // one page, all in sight
     const tile = button([picture], () => this.#toggle(item), "tile", { "aria-pressed": "false", title: item.file_name });
     tile.dataset.item = item.id;
-    const like = button("≈", () => this.showLike(item), "tile-like", { "aria-label": `More like ${item.file_name}`, title: "More like this (m)" });
-    return element("li", "", [tile, like, lookButton(item)]);
+    return element("li", "", [tile, likeButton(item, () => this.showLike(item)), lookButton(item)]);
   }
 
   #toggle(item) {

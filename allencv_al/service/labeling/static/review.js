@@ -3,9 +3,13 @@
 import { get, newClientId, post } from "./api.js";
 import { announce, byId, button, count, element, options, showHint, showNotice } from "./dom.js";
 import { meanings } from "./keys.js";
-import { look, lookButton, moveFocus, thumbnail } from "./tiles.js";
+import { likeButton, look, lookButton, moveFocus, thumbnail } from "./tiles.js";
 
 const MANY_CLASSES = 9; // buttons; more are a list
+const FILTERS = [
+  ...["review-class", "review-person", "review-batch", "review-predicted", "review-sort"],
+  ...["review-conflicts", "review-disagrees", "review-accepted"],
+];
 const KINDS = { unsure: "Not sure", unreadable: "Unreadable" };
 
 export class Review {
@@ -15,9 +19,9 @@ export class Review {
     this.selected = new Set();
     this.last = null;
     this.session = null;
-    for (const id of ["review-class", "review-person", "review-batch", "review-conflicts"]) {
-      byId(id).addEventListener("change", () => this.load());
-    }
+    this.like = null;
+    for (const id of FILTERS) byId(id).addEventListener("change", () => this.load());
+    byId("review-unlike").addEventListener("click", () => this.#showLike(null));
     byId("review-undo").addEventListener("click", () => this.undo());
     byId("review-more").addEventListener("click", () => this.#loadMore());
     byId("review-grid").addEventListener("keydown", (event) => this.#key(event));
@@ -37,6 +41,8 @@ export class Review {
     this.key = key;
     const kinds = Object.entries(KINDS).map(([id, name]) => [id, name]);
     options("review-class", [["", "all"], ...this.classes.map(({ id, name }) => [id, name]), ...kinds]);
+    options("review-predicted", [["", "anything"], ...this.classes.map(({ name }) => [name, name])]);
+    for (const id of ["review-predicted", "review-sort", "review-disagrees"]) byId(id).parentElement.hidden = this.classes.length === 0;
     options("review-person", [["", "all"], ...session.annotators.map((name) => [name, name])]);
     byId("review-batch").parentElement.hidden = session.loop === null;
     const isMany = this.classes.length > MANY_CLASSES;
@@ -91,12 +97,19 @@ export class Review {
       kind: chosen in KINDS ? chosen : "",
       annotator: byId("review-person").value,
       conflicts: byId("review-conflicts").checked ? "true" : "",
+      disagrees: byId("review-disagrees").checked ? "true" : "",
+      accepted: byId("review-accepted").checked ? "true" : "",
+      predicted: byId("review-predicted").value,
+      sort: byId("review-sort").value,
+      like: this.like?.id ?? null,
       after: this.next,
     };
     try {
       const found = await get("review", query);
       this.items.push(...found.items);
       this.next = found.next;
+      this.hasLikeness = found.has_likeness;
+      byId("review-grid").classList.toggle("without-likeness", !found.has_likeness);
     } catch (error) {
       showNotice(error.message);
     }
@@ -162,6 +175,8 @@ export class Review {
     if (event.ctrlKey || event.metaKey || event.altKey ? false : meanings(event).includes("v")) {
       if (event.repeat) return;
       look(this.items[place].item);
+    } else if (event.ctrlKey || event.metaKey || event.altKey ? false : this.hasLikeness && meanings(event).includes("m")) {
+      if (!event.repeat) this.#showLike(this.items[place].item);
     } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
       for (const one of this.items) this.selected.add(one.item.id);
       this.#drawSelection();
@@ -179,10 +194,19 @@ export class Review {
     this.#drawSelection();
   }
 
+  /** Sort the images by their likeness to one of them, or as before. */
+  #showLike(item) {
+    this.like = item;
+    byId("review-unlike").hidden = item === null;
+    byId("review-unlike").textContent = item ? `Most like ${item.file_name} first ✕` : "";
+    return this.load();
+  }
+
   #tile(one, place) {
     const label = one.conflict ? "Conflict" : one.class_name ?? KINDS[one.kind] ?? "Not enough answers";
-    const said = one.answers.map((answer) => `${answer.annotator}: ${answer.class_name ?? KINDS[answer.kind] ?? answer.kind}`);
+    const said = one.answers.map((answer) => `${answer.annotator}${answer.source === "model" ? " (unseen)" : ""}: ${answer.class_name ?? KINDS[answer.kind] ?? answer.kind}`);
     if (one.decision) said.push(`decided by ${one.decision.annotator}`);
+    if (one.predicted !== null) said.push(`model: ${one.predicted} ${Math.round(100 * one.probability)} %`);
     const picture = thumbnail(one.item.thumb_url);
     const name = element("span", "tile-name soft", one.item.file_name);
     const tile = button(
@@ -192,7 +216,7 @@ export class Review {
       { "aria-pressed": "false", title: one.item.file_name },
     );
     tile.dataset.item = one.item.id;
-    return element("li", "", [tile, lookButton(one.item)]);
+    return element("li", "", [tile, likeButton(one.item, () => this.#showLike(one.item)), lookButton(one.item)]);
   }
 
   #drawSelection() {

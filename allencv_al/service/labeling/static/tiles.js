@@ -34,6 +34,11 @@ export function look(item) {
   byId("look-dialog").showModal();
 }
 
+/** Return a button that shows images like one. */
+export function likeButton(item, act) {
+  return button("≈", act, "tile-like", { "aria-label": `More like ${item.file_name}`, title: "More like this (m)" });
+}
+
 /** Return a button that shows an image in full. */
 export function lookButton(item) {
   return button("+", () => look(item), "tile-look", { "aria-label": `Enlarge ${item.file_name}`, title: "In full (v)" });
