@@ -204,7 +204,11 @@ def _data_loader(archive: Archive, dataset: Dataset, batch_size: int | None) -> 
     if batch_size is not None:
         settings["batch_size"] = batch_size
     return DataLoader.from_params(
-        {**settings, "shuffle": False}, dataset=dataset, vocab=archive.model.vocab, seed=0
+        {**settings, "shuffle": False},
+        dataset=dataset,
+        vocab=archive.model.vocab,
+        seed=0,
+        targets=archive.model.task.target,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ from allencv_al.data.instance import LABEL_NAMESPACE, Instance, Sample
 
 if TYPE_CHECKING:
     from allencv_al.data.vocabulary import Vocabulary
+
+Targets = Callable[[Instance, "Vocabulary"], Mapping[str, Any]]
+"""Gives the entries of a batch that the label of an image makes, as numbers or arrays by name."""
 
 # A tensor that a worker process sends travels in shared memory, at the cost of a file handle and
 # about 50 us. Smaller ones are copied through the pipe: a batch with 256 lists of boxes would
@@ -95,6 +98,7 @@ def collate(
     vocab: Vocabulary | None = None,
     unreadable: Sequence[UnreadableImage] = (),
     index: int = 0,
+    targets: Targets | None = None,
 ) -> Batch:
     """Collate decoded images into one batch.
 
@@ -104,6 +108,8 @@ def collate(
         vocab: Gives the class names their indices; without it there are no labels.
         unreadable: The items that were left out.
         index: The number of the batch in its epoch.
+        targets: What the labels make; by default `class_targets`. An entry is in the batch if every
+            item has it, since a loss needs every label.
 
     Raises:
         DataError: The images differ in size or type, or a label is not in the vocabulary.
@@ -111,12 +117,8 @@ def collate(
     tensors: dict[str, Any] = {}
     if samples:
         tensors["image"] = _stack_images(instances, [sample.image for sample in samples])
-        labels = [instance.label for instance in instances]
-        # A loss needs every label: with one unlabeled image the batch has none
-        if vocab is not None and None not in labels:
-            tensors["label"] = torch.tensor(label_indices(instances, vocab))
-        if vocab is not None and all(instance.labels is not None for instance in instances):
-            tensors["labels"] = torch.from_numpy(class_indicators(instances, vocab))
+        if vocab is not None:
+            tensors |= TargetTable(instances, vocab, targets).shared()
         _add_places(tensors, instances, samples, vocab)
     return Batch(tensors, [instance.id for instance in instances], list(unreadable), index)
 
@@ -134,16 +136,62 @@ def label_indices(instances: Sequence[Instance], vocab: Vocabulary) -> list[int]
     return [known[instance.label] for instance in instances]
 
 
-def class_indicators(instances: Sequence[Instance], vocab: Vocabulary) -> NDArray[np.float32]:
-    """Return 1 for each class that an item shows, else 0, float32 `[N, C]`.
+def class_targets(instance: Instance, vocab: Vocabulary) -> dict[str, Any]:
+    """Return `label`, the class index of an item, and `labels`, 1 for each class it shows, else 0.
 
     Raises:
         DataError: A class is not in the vocabulary; the message names the item and known classes.
     """
-    shown = np.zeros((len(instances), vocab.get_vocab_size()), np.float32)
-    for row, instance in zip(shown, instances, strict=True):
-        row[[_index(instance, name, vocab) for name in instance.labels or ()]] = 1
-    return shown
+    found: dict[str, Any] = {}
+    if instance.label is not None:
+        found["label"] = _index(instance, instance.label, vocab)
+    if instance.labels is not None:
+        shown = np.zeros(vocab.get_vocab_size(LABEL_NAMESPACE), np.float32)
+        shown[[_index(instance, name, vocab) for name in instance.labels]] = 1
+        found["labels"] = shown
+    return found
+
+
+class TargetTable:
+    """What the labels of many items make, one row per item.
+
+    Args:
+        instances: The items.
+        vocab: Gives the class names their indices.
+        targets: What a label makes; by default `class_targets`.
+
+    Raises:
+        DataError: A class is not in the vocabulary.
+    """
+
+    def __init__(
+        self, instances: Sequence[Instance], vocab: Vocabulary, targets: Targets | None = None
+    ) -> None:
+        make = class_targets if targets is None else targets
+        rows = [make(instance, vocab) for instance in instances]
+        self.columns: dict[str, Tensor] = {}
+        """By name, `[N, ...]`; 0 where an item has none."""
+        self._known: dict[str, Tensor] = {}
+        for name in dict.fromkeys(name for row in rows for name in row):
+            known = np.array([name in row for row in rows])
+            blank = np.zeros_like(next(row[name] for row in rows if name in row))
+            column = np.stack([np.asarray(row.get(name, blank)) for row in rows])
+            self.columns[name] = torch.from_numpy(column)
+            self._known[name] = torch.from_numpy(known)
+
+    def known(self, name: str) -> NDArray[np.bool_]:
+        """Return which items have an entry, `[N]`; none where no item has it."""
+        found: NDArray[np.bool_] = self._known[name].numpy()
+        return found
+
+    def shared(self, places: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the entries that all items at `places` have, by default all items, as rows."""
+        found = {}
+        for name, column in self.columns.items():
+            known = self._known[name] if places is None else self._known[name][places]
+            if bool(known.all()):
+                found[name] = column if places is None else column.index_select(0, places)
+        return found
 
 
 def to_device(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 from overrides import overrides
 from torch import Tensor
@@ -24,6 +24,14 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import within_classes
 from allencv_al.metrics.classification import CategoricalAccuracy
 from allencv_al.metrics.classifier_metrics import ClassifierMetrics
+from allencv_al.models.classifier_rules import (
+    ALL_ZERO,
+    SEVERAL,
+    label_count,
+    smoothing_rule,
+    task_rule,
+    weights_rule,
+)
 from allencv_al.models.decision_threshold import DecisionThreshold
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.models.encoder_chain import (
@@ -35,6 +43,7 @@ from allencv_al.models.encoder_chain import (
     map_shape,
 )
 from allencv_al.models.model import AddableMetrics, Model
+from allencv_al.models.multi_label_head import MultiLabelHead, balanced_weights
 from allencv_al.modules.feedforward import Count, DropProbability
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
@@ -54,32 +63,26 @@ _MOVING_STATISTICS = (
     'freeze the encoder (requires_grad: false), or take "l2"'
 )
 _UNKNOWN_IMAGES: ImageShape = (3, None, None)
-_ALL_ZERO = "expected a weight above 0 for one class at least, found only 0"
 _Weight = Annotated[float, Ge(0)]
-
-
-def _smoothing_rule(loss: str, label_smoothing: float) -> Iterator[tuple[str, str]]:
-    if loss != "cross_entropy" and label_smoothing:
-        yield "label_smoothing", f'expected 0 with loss "{loss}", found {label_smoothing}'
-
-
-def _weights_rule(
-    class_weights: list[float] | dict[str, float] | str | None,
-) -> Iterator[tuple[str, str]]:
-    # By name, classes that are not named have weight 1: the vocabulary decides
-    if isinstance(class_weights, list) and not any(class_weights):
-        yield "class_weights", _ALL_ZERO
+_Share = Annotated[float, Interval(gt=0, lt=1)]
 
 
 @Model.register("basic_image_classifier")
 class BasicImageClassifier(Model):
     """Classify images: `im2im_encoder`, if any, then `im2vec_encoder`, then a linear layer.
 
-    Metrics: `accuracy`; in evaluation also `top_5_accuracy` (with more than five classes),
-    `balanced_accuracy`, `macro_f1`, `roc_auc` and `average_precision` (means of each class against
-    the others), `expected_calibration_error` (15 bins); by class name, None where undefined,
-    `per_class_accuracy` (recall), `per_class_precision`, `per_class_f1`, `per_class_roc_auc` and
-    `per_class_average_precision`; and `confusion_matrix` (rows: the image's class).
+    An image has one class or, with the task `multi_label`, several or none: each class then has a
+    sigmoid and a threshold of its own, and the metrics are `macro_f1`, `micro_f1`, the precision
+    and recall of both, `mean_average_precision`, `subset_accuracy`, `hamming_loss`, and by class
+    name `per_class_f1`, `per_class_precision`, `per_class_recall` and
+    `per_class_average_precision`, in evaluation.
+
+    Metrics of one class per image: `accuracy`; in evaluation also `top_5_accuracy` (with more than
+    five classes), `balanced_accuracy`, `macro_f1`, `roc_auc` and `average_precision` (means of each
+    class against the others), `expected_calibration_error` (15 bins); by class name, None where
+    undefined, `per_class_accuracy` (recall), `per_class_precision`, `per_class_f1`,
+    `per_class_roc_auc` and `per_class_average_precision`; and `confusion_matrix` (rows: the image's
+    class).
 
     Args:
         vocab: The names of the classes.
@@ -104,7 +107,9 @@ class BasicImageClassifier(Model):
             or by class name, where a class that is not named has weight 1; one of them above 0.
             "balanced" gives all classes with training images the same sum of weights, N / (C * n)
             for one of C classes with n of N images (scikit-learn's `class_weight`), in each round
-            of active learning anew; a class without images has 1. Archives keep these weights.
+            of active learning anew; a class without images has 1. Archives keep these weights. With
+            several classes per image it multiplies the loss of the images that show the class, and
+            "balanced" gives these as much weight in sum as all others.
         regularizer: Penalties that training adds to the loss.
         weights_file: Weights of encoder and linear layer to begin with: the `model.safetensors` of
             a run of ours, or a checkpoint whose names the encoder knows (torchvision's for
@@ -118,6 +123,10 @@ class BasicImageClassifier(Model):
             audits say that class, else the likeliest other one. Probabilities, and the metrics of
             the likeliest class, stay as they are; `decision_precision`, `decision_recall` and
             `decision_f1` are those of this class by the threshold, `decision_threshold`.
+        task: The kind of labels: one class per image, or several.
+        thresholds: With several classes per image, the probability from which a class is predicted,
+            0.5 by default; or "f1": each class gets the one with its largest F1 score on the
+            validation images, after training.
         image_shape: Channels, height and width of the images, None for a size that varies.
 
     Raises:
@@ -126,7 +135,7 @@ class BasicImageClassifier(Model):
         WeightsError: The weights file is absent or does not fit.
     """
 
-    joint_rules: ClassVar[tuple[Rule, ...]] = (_smoothing_rule, _weights_rule)
+    joint_rules: ClassVar[tuple[Rule, ...]] = (smoothing_rule, weights_rule, task_rule)
 
     def __init__(
         self,
@@ -146,7 +155,13 @@ class BasicImageClassifier(Model):
         metrics: AddableMetrics = None,
         decision_class: str | None = None,
         image_shape: ImageShape | None = None,
+        *,
+        task: Literal["single_label", "multi_label"] = "single_label",
+        thresholds: _Share | Literal["f1"] | None = None,
     ) -> None:
+        self.label_task = task  # type: ignore[misc]  # of each model, not of the class
+        if task in SEVERAL:
+            self.metric_inputs = frozenset({"labels"})  # type: ignore[misc]
         super().__init__(vocab, regularizer, metrics)
         shape = image_shape or _UNKNOWN_IMAGES
         self._im2im_encoder: Im2ImEncoder | None = None
@@ -158,7 +173,7 @@ class BasicImageClassifier(Model):
         if im2im_encoder is not None or image_shape is not None:
             self._im2vec_encoder.check_input(*shape)
         self._label_namespace = label_namespace
-        self._num_labels = _label_count(vocab, label_namespace, num_labels)
+        self._num_labels = label_count(vocab, label_namespace, num_labels)
         self._label_smoothing = label_smoothing
         self._loss = loss
         width = count_from(self._im2vec_encoder, "get_output_dim")
@@ -180,6 +195,9 @@ class BasicImageClassifier(Model):
         self._decision: DecisionThreshold | None = None
         if decision_class is not None:
             self._decision = DecisionThreshold(self._class_index("decision_class", decision_class))
+        self._several: MultiLabelHead | None = None
+        if task in SEVERAL:
+            self._several = MultiLabelHead(self._num_labels, thresholds or 0.5)
         self._accuracy = CategoricalAccuracy()  # of training: cheap enough for every step
         # In no checkpoint: an evaluation is begun anew
         self._evaluation = ClassifierMetrics(self._num_labels)
@@ -189,7 +207,15 @@ class BasicImageClassifier(Model):
 
     takes_embeddings = True
     metric_inputs = frozenset({"classes"})
-    head_buffers = frozenset({"_class_weights", "_decision.threshold", "_decision.fitted"})
+    head_buffers = frozenset(
+        {"_class_weights", "_decision.threshold", "_decision.fitted", "_several.thresholds"}
+    )
+
+    @classmethod
+    @overrides
+    def task_in(cls, config: ConfigView) -> str:
+        name = config.get("task")
+        return name if isinstance(name, str) else cls.label_task
 
     def make_head(self, width: int, classes: int) -> torch.nn.Module:
         """Return the module from embeddings `[B, width]` to logits `[B, classes]`."""
@@ -216,13 +242,22 @@ class BasicImageClassifier(Model):
     def decision_threshold(self) -> DecisionThreshold | None:
         return self._decision
 
+    @property
+    @overrides
+    def several_classes(self) -> MultiLabelHead | None:
+        return self._several
+
     @overrides
     def embedding_is_fixed(self) -> bool:
         return is_fixed(self._im2im_encoder, self._im2vec_encoder)
 
     @overrides
-    def balance_classes(self, labels: NDArray[np.int64]) -> None:
+    def balance_classes(self, labels: NDArray[Any]) -> None:
         if not self.balances_classes or self._class_weights is None:
+            return
+        if self._several is not None:
+            with torch.no_grad():
+                self._class_weights.copy_(torch.from_numpy(balanced_weights(labels)))
             return
         counts = np.bincount(labels, minlength=self._num_labels)
         present = counts > 0
@@ -249,20 +284,32 @@ class BasicImageClassifier(Model):
         image: Tensor | None = None,
         label: Tensor | None = None,
         embedding: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return `logits` and `probs` `[B, num_labels]`, float32, and `loss` when labeled.
 
         With class weights also `loss_sum`: the loss before its division by the sum of the weights.
+        With several classes per image, `label_logits` in place of `logits`.
 
         Args:
             image: Images `[B, C, H, W]`, float.
             label: Class indices `[B]`, int64.
             embedding: The result of `embed` for the images, `[B, D]`; in their place.
+            labels: For several classes per image: 1 for each class that an image shows, 0 for
+                others, below 0 where it is not known, float `[B, num_labels]`.
 
         Raises:
             ValueError: A class index is none of a class. On a GPU, which nothing waits for here,
                 the metrics find it.
         """
+        if self._several is not None:
+            outputs = self._outputs(image, labels, embedding)
+            if labels is not None:
+                if not self.training:
+                    self._several.count(outputs["label_logits"], labels)
+                known = labels >= 0
+                self.count_metrics("labels", outputs["label_logits"], labels.clamp(min=0), known)
+            return outputs
         safe = None if label is None else within_classes(label, self._num_labels)
         outputs = self._outputs(image, safe, embedding)
         if label is not None:
@@ -271,6 +318,9 @@ class BasicImageClassifier(Model):
 
     @overrides
     def loss_weight(self, inputs: Mapping[str, Any], items: int) -> Tensor | float:
+        if self._several is not None and "labels" in inputs:
+            known: Tensor = inputs["labels"] >= 0
+            return known.sum()
         weights, label = self._mean_weights(), inputs.get("label")
         if weights is None or label is None:
             return float(items)
@@ -286,7 +336,12 @@ class BasicImageClassifier(Model):
 
     @overrides
     def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
-        """Add `prediction`, the class index `[B]`, and `class`, the list of class names."""
+        """Add `prediction`, the class index `[B]`, and `class`, the list of class names.
+
+        With several classes per image add `classes`: of each image a list of names.
+        """
+        if self._several is not None:
+            return self._several.readable(outputs, self.class_names())
         if self._decision is None:
             prediction = outputs["probs"].argmax(dim=-1)
         else:
@@ -298,6 +353,8 @@ class BasicImageClassifier(Model):
 
     @overrides
     def get_metrics(self, reset: bool = False) -> dict[str, Any]:
+        if self._several is not None:
+            return {} if self.training else self._several.metrics.values(self.class_names(), reset)
         if self.training:
             return {"accuracy": self._accuracy.get_metric(reset)}
         found = self._evaluation.values(self.class_names(), reset)
@@ -328,6 +385,11 @@ class BasicImageClassifier(Model):
             vectors = self._dropout(vectors)
         # Half precision ends here: a softmax of it would lose its small probabilities
         logits: Tensor = self._classification_layer(vectors).float()
+        if self._several is not None:
+            outputs = self._several.outputs(logits)
+            if label is not None:
+                outputs |= self._several.losses(logits, label, self._class_weights)
+            return outputs
         outputs = {"logits": logits, "probs": logits.softmax(dim=-1)}
         if label is not None:
             outputs |= self._losses(logits, label)
@@ -389,7 +451,7 @@ class BasicImageClassifier(Model):
                 f"found {len(weights)}"
             )
         if not any(weights):
-            raise ConfigurationError(f"class_weights: {_ALL_ZERO}")
+            raise ConfigurationError(f"class_weights: {ALL_ZERO}")
         return torch.tensor(weights, dtype=torch.float32)
 
     def _read_weights_file(self, path: Path | None) -> None:
@@ -419,20 +481,3 @@ def _scaling_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fau
         return
     if not BasicImageClassifier.fixed_embedding_in(config, image_shape):
         yield config.fault("embedding_scaling", _MOVING_STATISTICS.format(kind))
-
-
-def _label_count(vocab: Vocabulary, namespace: str, num_labels: int | None) -> int:
-    known = vocab.get_vocab_size(namespace)
-    if num_labels is None:
-        if known == 0:
-            raise ConfigurationError(
-                f'label_namespace: the vocabulary has no class in "{namespace}"; is any item of '
-                "the training data labeled? (num_labels gives the number without a vocabulary)"
-            )
-        return known
-    if num_labels < known:
-        raise ConfigurationError(
-            f'num_labels: expected at least {known}, the classes in "{namespace}", '
-            f"found {num_labels}"
-        )
-    return num_labels

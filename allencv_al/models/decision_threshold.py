@@ -35,29 +35,16 @@ class DecisionThreshold(torch.nn.Module):
         self._counts = ConfusionMatrix()
 
     def fit(self, odds: NDArray[np.float64], is_class: NDArray[np.bool_]) -> None:
-        """Set the threshold to the one with the largest F1 score of the class.
-
-        It lies in the middle between two scores; among equally good ones the one nearest to the
-        probability 0.5. Without an image of the class, or of another one, there is none.
+        """Set the threshold to the one with the largest F1 score of the class, if there is one.
 
         Args:
             odds: The log-odds of the class for labeled images, `[N]`.
             is_class: Whether an image is of the class, `[N]`.
         """
-        self.fitted.fill_(False)
-        if is_class.all() or not is_class.any():
-            return
-        order = np.argsort(-odds, kind="stable")
-        scores, hits = odds[order], np.cumsum(is_class[order])
-        predicted = np.arange(1, len(scores) + 1)
-        f1 = 2 * hits / (predicted + is_class.sum())
-        # A threshold cannot divide equal scores
-        ends = np.append(scores[:-1] > scores[1:], True)
-        middles = np.append((scores[:-1] + scores[1:]) / 2, scores[-1] - 1)
-        best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
-        chosen = best[np.abs(middles[best]).argmin()]
-        self.threshold.fill_(float(middles[chosen]))
-        self.fitted.fill_(True)
+        found = best_f1_threshold(odds, is_class)
+        self.fitted.fill_(found is not None)
+        if found is not None:
+            self.threshold.fill_(found)
 
     def decide(self, logits: Tensor) -> Tensor:
         """Return the predicted class of each row of logits `[B, C]`, int64 `[B]`."""
@@ -99,3 +86,26 @@ class DecisionThreshold(torch.nn.Module):
         names = ("decision_precision", "decision_recall", "decision_f1")
         found = dict(zip(names, ratios(tops, bottoms), strict=True))
         return {"decision_threshold": float(self.threshold.sigmoid()), **found}
+
+
+def best_f1_threshold(odds: NDArray[np.float64], is_class: NDArray[np.bool_]) -> float | None:
+    """Return the log-odds with the largest F1 score of a class, in the middle between two scores.
+
+    Among equally good ones it is the one nearest to the probability 0.5. Without an image of the
+    class, or of another one, there is none.
+
+    Args:
+        odds: The log-odds of the class for labeled images, `[N]`.
+        is_class: Whether an image is of the class, `[N]`.
+    """
+    if is_class.all() or not is_class.any():
+        return None
+    order = np.argsort(-odds, kind="stable")
+    scores, hits = odds[order], np.cumsum(is_class[order])
+    predicted = np.arange(1, len(scores) + 1)
+    f1 = 2 * hits / (predicted + is_class.sum())
+    # A threshold cannot divide equal scores
+    ends = np.append(scores[:-1] > scores[1:], True)
+    middles = np.append((scores[:-1] + scores[1:]) / 2, scores[-1] - 1)
+    best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
+    return float(middles[best[np.abs(middles[best]).argmin()]])

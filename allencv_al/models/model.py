@@ -22,6 +22,7 @@ from allencv_al.metrics.added_metrics import AddedMetrics
 from allencv_al.metrics.base import Metric, MetricInput
 from allencv_al.models.decision_threshold import DecisionThreshold
 from allencv_al.models.embedding_scaling import EmbeddingScaling
+from allencv_al.models.multi_label_head import MultiLabelHead
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.regularizers import RegularizerApplicator
 from allencv_al.tasks.base import LabelTask, label_task
@@ -218,6 +219,11 @@ class Model(torch.nn.Module, Registrable):
         return None
 
     @property
+    def several_classes(self) -> MultiLabelHead | None:
+        """The sigmoids of the classes, where an image may have several."""
+        return None
+
+    @property
     def task(self) -> LabelTask:
         """The kind of labels that the model learns."""
         return label_task(self.label_task)
@@ -235,11 +241,12 @@ class Model(torch.nn.Module, Registrable):
         """
         return False
 
-    def balance_classes(self, labels: NDArray[np.int64]) -> None:
+    def balance_classes(self, labels: NDArray[Any]) -> None:
         """Set the weights of the classes in the loss, where `balances_classes`.
 
         Args:
-            labels: Class indices of the images that the model is about to be trained on, `[N]`.
+            labels: The first of the task's `targets` of the images that the model is about to be
+                trained on, such as class indices `[N]`.
         """
 
     def loss_weight(self, inputs: Mapping[str, Any], items: int) -> Tensor | float:

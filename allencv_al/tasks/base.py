@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from allencv_al.data.frame import Frame
     from allencv_al.data.instance import Instance
+    from allencv_al.data.vocabulary import Vocabulary
 
 UNIT_SCORES = ("least_confidence", "margin", "entropy")
 """First axis of an image's `scores`: uncertainties, higher is less certain."""
@@ -95,6 +96,22 @@ class LabelTask(Registrable):
             DataError: The text is no label of the task.
         """
         return replace(instance.unlabeled(), label=text)
+
+    def target(self, instance: Instance, vocab: Vocabulary) -> Mapping[str, Any]:
+        """Return the entries of a batch that the label of an image makes; none for an unlabeled one.
+
+        Masks and boxes are not among them: they come from the transformed image.
+
+        Args:
+            instance: The image.
+            vocab: Gives the class names their indices.
+
+        Raises:
+            DataError: A class is not in the vocabulary.
+        """
+        from allencv_al.data.batch import class_targets  # needs torch, which labels do not
+
+        return class_targets(instance, vocab)
 
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
         """Return what is wrong with a text as a label; None if nothing is.

@@ -21,8 +21,7 @@ from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.frame import Frame
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import Aggregate, LabelTask
-from allencv_al.tasks.multi_label import sigmoid_scores
-from allencv_al.tasks.unit_scores import aggregated
+from allencv_al.tasks.unit_scores import aggregated, sigmoid_scores
 
 _SIDES = ("x", "y", "width", "height")
 _EXAMPLE = '[{"label": "cat", "x": 4, "y": 6, "width": 20, "height": 10}]'

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from overrides import overrides
-from torch import Tensor
-from torch.nn import functional as F
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import Aggregate, LabelTask
-from allencv_al.tasks.unit_scores import aggregated
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SEPARATOR = ";"
 """Between the class names of a label that a person writes."""
@@ -117,28 +116,17 @@ class MultiLabel(LabelTask):
 
     @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
+        from allencv_al.tasks.unit_scores import aggregated, sigmoid_scores
+
         return aggregated(sigmoid_scores(outputs["label_logits"]))
 
     @overrides
     def mean_outputs(self, members: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        logits = torch.stack([one["label_logits"].float() for one in members])
-        # log p and log (1 - p) of the mean p: no digit of a sure model is lost
-        yes, no = F.logsigmoid(logits).logsumexp(dim=0), F.logsigmoid(-logits).logsumexp(dim=0)
-        return {"label_logits": yes - no}
+        from allencv_al.tasks.unit_scores import mean_log_odds
+
+        return {"label_logits": mean_log_odds([one["label_logits"] for one in members])}
 
 
 def tags_text(names: Iterable[str]) -> str:
     """Return the text of a label with these classes."""
     return json.dumps(sorted({class_name(name) for name in names}), ensure_ascii=False)
-
-
-def sigmoid_scores(logits: Tensor) -> Tensor:
-    """Return the uncertainty of each yes or no: `[...]` to `[..., 3]`, as in `UNIT_SCORES`.
-
-    Args:
-        logits: Scores before the sigmoid.
-    """
-    p = logits.float().sigmoid()
-    likelier = torch.maximum(p, 1 - p)
-    entropy = torch.special.entr(p) + torch.special.entr(1 - p)
-    return torch.stack([1 - likelier, 1 - (2 * likelier - 1), entropy], dim=-1)

@@ -23,8 +23,7 @@ from allencv_al.data.frame import Frame
 from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import LabelTask
-from allencv_al.tasks.single_label import softmax_scores
-from allencv_al.tasks.unit_scores import aggregated, log_mean
+from allencv_al.tasks.unit_scores import aggregated, log_mean, softmax_scores
 
 VOID = 255
 """Index of pixels without a class, in the masks of Pascal VOC and of most others."""

@@ -335,7 +335,11 @@ class Experiment(FromParams):
         if not training and self._validation_data_loader is not None:
             loader = self._validation_data_loader
         return loader.construct(
-            dataset=dataset, vocab=vocabulary, seed=self.seeds[0], evaluating=not training
+            dataset=dataset,
+            vocab=vocabulary,
+            seed=self.seeds[0],
+            evaluating=not training,
+            targets=self.task.target,
         )
 
     def make_pool_loader(self, datasets: Datasets, vocabulary: Vocabulary) -> DataLoader | None:

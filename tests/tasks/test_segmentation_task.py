@@ -13,7 +13,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
 from allencv_al.tasks import label_task
-from allencv_al.tasks.single_label import softmax_scores
+from allencv_al.tasks.unit_scores import softmax_scores
 
 
 def test_scores_are_those_of_the_pixels_aggregated():

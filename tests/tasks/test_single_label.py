@@ -5,7 +5,7 @@ from scipy.stats import entropy
 
 from allencv_al.tasks import label_task
 from allencv_al.tasks.base import AGGREGATES
-from allencv_al.tasks.single_label import softmax_scores
+from allencv_al.tasks.unit_scores import softmax_scores
 
 
 def test_scores_equal_those_of_scipy():

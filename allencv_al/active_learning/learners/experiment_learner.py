@@ -28,7 +28,7 @@ from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeE
 from allencv_al.common.files.atomic_file import make_folder
 from allencv_al.common.progress import log_level
 from allencv_al.common.seeding import seed_everything
-from allencv_al.data.batch import label_indices
+from allencv_al.data.batch import TargetTable, label_indices
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
@@ -375,9 +375,9 @@ class ExperimentLearner(Learner):
             assert cached.validation is not None
             outputs = cached.scaled(cached.validation)
         assert outputs.embeddings is not None
-        labels = torch.tensor(label_indices(dataset, self._vocabulary))
+        targets = TargetTable(dataset, self._vocabulary, self.task.target)
         embeddings = np.array(outputs.embeddings)
-        return EmbeddingLoader(loader, torch.from_numpy(embeddings), labels)
+        return EmbeddingLoader(loader, torch.from_numpy(embeddings), targets)
 
     def _cached_embeddings(self) -> CachedEmbeddings | None:
         """Return the cached embeddings; None if images are encoded in every round."""

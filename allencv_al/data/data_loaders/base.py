@@ -199,7 +199,7 @@ class DataLoader(Registrable):
         ("multiprocess", "basic"), "allencv_al.data.data_loaders.multiprocess"
     )
     default_implementation: ClassVar[str | None] = "multiprocess"
-    injected: ClassVar[tuple[str, ...]] = ("dataset", "vocab", "seed", "evaluating")
+    injected: ClassVar[tuple[str, ...]] = ("dataset", "vocab", "seed", "evaluating", "targets")
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

@@ -16,7 +16,7 @@ import torch
 from allencv_al.common.errors import AllenCVError, ImageDecodeError
 from allencv_al.common.seeding import item_seed, seeded_globals
 from allencv_al.common.user_mistakes import explain
-from allencv_al.data.batch import Batch, UnreadableImage, collate, label_indices
+from allencv_al.data.batch import Batch, Targets, TargetTable, UnreadableImage, collate
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance, Sample
 
@@ -65,12 +65,16 @@ class ItemFetcher:
     Args:
         dataset: The items and their reader.
         vocab: Gives the labels their indices; None for batches without labels.
+        targets: What the labels make; by default class indices.
         seed: With the pass and the item's id, decides the augmentation of an item.
     """
 
-    def __init__(self, dataset: Dataset, vocab: Vocabulary | None, seed: int) -> None:
+    def __init__(
+        self, dataset: Dataset, vocab: Vocabulary | None, seed: int, targets: Targets | None = None
+    ) -> None:
         self._dataset = dataset
         self._vocab = vocab
+        self._targets = targets
         self._seed = seed
         reader = dataset.reader
         self._is_foreign = _is_foreign(type(reader).load) or any(
@@ -120,7 +124,9 @@ class ItemFetcher:
             else:
                 instances.append(self._dataset[position])
                 samples.append(loaded)
-        return collate(instances, samples, self._vocab, unreadable, slot.index)
+        return collate(
+            instances, samples, self._vocab, unreadable, slot.index, targets=self._targets
+        )
 
     def _load(self, instance: Instance, seed: int, load: _Load) -> Sample | UnreadableImage:
         try:
@@ -153,35 +159,38 @@ class ResidentFetcher:
     Args:
         instances: Items with equally large images; see `can_reside`.
         vocab: Gives the labels their indices; None for batches without labels.
+        targets: What the labels make; by default class indices.
     """
 
-    def __init__(self, instances: Iterable[Instance], vocab: Vocabulary | None) -> None:
+    def __init__(
+        self,
+        instances: Iterable[Instance],
+        vocab: Vocabulary | None,
+        targets: Targets | None = None,
+    ) -> None:
         items = list(instances)
         self._ids = [instance.id for instance in items]
         planes = [np.moveaxis(np.asarray(instance.image), 2, 0) for instance in items]
         self._pixels = torch.from_numpy(np.stack(planes))
-        # A single -1 stands for no labels at all
-        self._labels = torch.tensor([-1] if vocab is None else label_indices(items, vocab))
-        self._all_labeled = bool((self._labels >= 0).all())
-        self._none_labeled = bool((self._labels < 0).all())
+        self._targets = None if vocab is None else TargetTable(items, vocab, targets)
 
     def begin(self, slot: BatchSlot, mapper: Mapper = map) -> Batch:
         """Return the batch of `slot`."""
         positions = torch.from_numpy(slot.positions)
         tensors = {"image": self._pixels.index_select(0, positions)}
-        if not self._none_labeled:
-            label = self._labels.index_select(0, positions)
-            if self._all_labeled or bool((label >= 0).all()):
-                tensors["label"] = label
+        if self._targets is not None:
+            tensors |= self._targets.shared(positions)
         ids = self._ids
         return Batch(tensors, [ids[i] for i in slot.positions.tolist()], index=slot.index)
 
 
-def make_fetcher(dataset: Dataset, vocab: Vocabulary | None, seed: int) -> Fetcher:
-    """Return the fastest fetcher for `dataset`."""
+def make_fetcher(
+    dataset: Dataset, vocab: Vocabulary | None, seed: int, targets: Targets | None = None
+) -> Fetcher:
+    """Return the fastest fetcher for `dataset`; see `ItemFetcher` for the arguments."""
     if can_reside(dataset):
-        return ResidentFetcher(dataset, vocab)
-    return ItemFetcher(dataset, vocab, seed)
+        return ResidentFetcher(dataset, vocab, targets)
+    return ItemFetcher(dataset, vocab, seed, targets)
 
 
 def can_reside(dataset: Dataset) -> bool:

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt
 from overrides import overrides
 
 from allencv_al.common.errors import DataError
-from allencv_al.data.batch import Batch, label_indices
+from allencv_al.data.batch import Batch, Targets, class_targets
 from allencv_al.data.data_loaders.base import (
     BatchOrder,
     BatchSlot,
@@ -115,6 +115,7 @@ class MultiprocessDataLoader(OrderedLoader):
         quiet: Accepted for old configs, without effect.
         evaluating: Whether every image comes once and in the dataset's order, whatever `shuffle`,
             `drop_last` and `batches_per_epoch` say; the program sets it for data that measures.
+        targets: Gives what the label of an image makes in a batch; the model's kind of labels does.
 
     Raises:
         ConfigurationError: A number is out of range.
@@ -145,6 +146,7 @@ class MultiprocessDataLoader(OrderedLoader):
         evaluating: bool = False,
         *,
         class_sampling: Literal["natural", "square_root", "balanced"] = "natural",
+        targets: Targets | None = None,
     ) -> None:
         if instances_per_epoch is not None:
             batches_per_epoch = -(-instances_per_epoch // batch_size)
@@ -152,7 +154,7 @@ class MultiprocessDataLoader(OrderedLoader):
             shuffle, drop_last, batches_per_epoch = False, False, None
             class_sampling = "natural"
         if vocab is not None:
-            _check_labels(dataset, vocab)
+            _check_labels(dataset, vocab, targets or class_targets)
         order = BatchOrder(len(dataset), batch_size, shuffle, seed, drop_last, batches_per_epoch)
         if class_sampling != "natural" and len(dataset):
             power = 0.5 if class_sampling == "square_root" else 0.0
@@ -162,7 +164,7 @@ class MultiprocessDataLoader(OrderedLoader):
         super().__init__(dataset, order)
         self.batch_size = batch_size
         self.seed = seed
-        self._fetch = make_fetcher(dataset, vocab, seed)
+        self._fetch = make_fetcher(dataset, vocab, seed, targets)
         self._num_workers = num_workers
         self._prefetch_factor = prefetch_factor
         self._pin_memory = pin_memory
@@ -239,8 +241,8 @@ def _on_demand(fetch: Fetcher, slots: Iterable[BatchSlot], pin: bool) -> Made:
         yield batch.pin_memory() if pin else batch
 
 
-def _check_labels(dataset: Dataset, vocab: Vocabulary) -> None:
-    unlabeled = label_indices(dataset, vocab).count(-1)
+def _check_labels(dataset: Dataset, vocab: Vocabulary, targets: Targets) -> None:
+    unlabeled = sum(not targets(instance, vocab) for instance in dataset)
     if 0 < unlabeled < len(dataset):
         logger.warning(
             "%d of %d images have no label: a batch with one of them has no labels at all",

@@ -23,7 +23,7 @@ from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.feedforward import Count
 from allencv_al.modules.regularizers import RegularizerApplicator
 from allencv_al.tasks.detection_task import sigmoid_class_scores
-from allencv_al.tasks.single_label import softmax_scores
+from allencv_al.tasks.unit_scores import softmax_scores
 
 Detections = list[dict[str, Tensor]]
 

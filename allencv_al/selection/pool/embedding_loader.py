@@ -11,7 +11,7 @@ import torch
 from overrides import overrides
 from torch import Tensor
 
-from allencv_al.data.batch import Batch, UnreadableImage, label_indices
+from allencv_al.data.batch import Batch, TargetTable, UnreadableImage
 from allencv_al.data.data_loaders.base import BatchOrder, DataLoader, OrderedLoader
 from allencv_al.data.instance import Instance
 from allencv_al.models.embedding_scaling import EmbeddingScaling
@@ -30,7 +30,7 @@ class EmbeddingLoader(OrderedLoader):
         loader: The configured loader of the same items; it gives the order, and notes which images
             cannot be read.
         embeddings: One row per item, in the order of the loader's data set, float32 `[N, D]`.
-        labels: Class indices `[N]`, int64, -1 for an item without a label.
+        targets: What the labels of the items make.
         scaling: The model's scaling, where the embeddings are those before it.
         unreadable: The ids of items that have no embedding: they are left out of their batches.
     """
@@ -39,7 +39,7 @@ class EmbeddingLoader(OrderedLoader):
         self,
         loader: DataLoader,
         embeddings: Tensor,
-        labels: Tensor,
+        targets: TargetTable,
         scaling: EmbeddingScaling | None = None,
         unreadable: Collection[str] = (),
     ) -> None:
@@ -51,7 +51,7 @@ class EmbeddingLoader(OrderedLoader):
         super().__init__(loader.dataset, order)
         self.unreadable = loader.unreadable
         self._embeddings = embeddings
-        self._labels = labels
+        self._targets = targets
         self._scaling = scaling
         self._ids: Sequence[str] = [instance.id for instance in loader.dataset]
         self._is_readable = np.array([id not in unreadable for id in self._ids], bool)
@@ -64,9 +64,7 @@ class EmbeddingLoader(OrderedLoader):
                 continue
             places = torch.from_numpy(positions)
             tensors = {"embedding": self._embeddings.index_select(0, places)}
-            labels = self._labels.index_select(0, places)
-            if (labels >= 0).all():  # a loss needs every label
-                tensors["label"] = labels
+            tensors |= self._targets.shared(places)
             ids = [self._ids[place] for place in positions.tolist()]
             yield Batch(tensors, ids, index=slot.index)
 
@@ -127,8 +125,9 @@ def stored_loader(
         whole = np.zeros((len(items), embeddings.shape[1]), np.float32)
         whole[readable] = embeddings
         embeddings = whole
-    rows, labels = torch.from_numpy(embeddings), torch.tensor(label_indices(items, model.vocab))
-    return EmbeddingLoader(loader, rows, labels, model.embedding_scaling, found.unreadable)
+    rows = torch.from_numpy(embeddings)
+    targets = TargetTable(items, model.vocab, model.task.target)
+    return EmbeddingLoader(loader, rows, targets, model.embedding_scaling, found.unreadable)
 
 
 def _place(instance: Instance) -> str:

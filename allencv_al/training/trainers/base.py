@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
 from overrides import overrides
 
 from allencv_al.common import Registrable
-from allencv_al.data.batch import label_indices
+from allencv_al.data.batch import TargetTable
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.models.model import device_fault
 from allencv_al.training.datasets import check_learnable, check_places
@@ -135,8 +134,11 @@ class Trainer(Registrable):
     def balance_classes(self, data_loader: DataLoader) -> None:
         """Set the model's class weights by the labels of training images, if it asks for that."""
         if self.model.balances_classes:
-            labels = np.array(label_indices(data_loader.dataset, self.model.vocab), np.int64)
-            self.model.balance_classes(labels[labels >= 0])
+            task = self.model.task
+            name = task.targets[0]
+            table = TargetTable(data_loader.dataset, self.model.vocab, task.target)
+            if name in table.columns:
+                self.model.balance_classes(table.columns[name].numpy()[table.known(name)])
 
     def fit_embedding_scaling(self, data_loader: DataLoader) -> None:
         """Fit the model's `embedding_scaling` to the pool, if it has had no fit before.

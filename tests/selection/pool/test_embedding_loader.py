@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from allencv_al.common.errors import DataError
-from allencv_al.data.batch import Batch
+from allencv_al.data.batch import Batch, TargetTable
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.data_loaders.multiprocess import MultiprocessDataLoader
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
+from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.predictors import Predictor
@@ -31,10 +32,21 @@ def dataset(digits: Path) -> Dataset:
     return ImageClassificationDirectory().read(digits)[:23]
 
 
+def numbered(dataset: Dataset, *unlabeled: int) -> TargetTable:
+    """Return targets in which the label of an item is its number."""
+    places = {item.id: place for place, item in enumerate(dataset)}
+
+    def target(item: Instance, _: Vocabulary) -> dict[str, int]:
+        place = places[item.id]
+        return {} if place in unlabeled else {"label": place}
+
+    return TargetTable(dataset, Vocabulary(), target)
+
+
 def of_numbers(loader: DataLoader, dataset: Dataset) -> EmbeddingLoader:
     """Return a loader in which the embedding and the label of an item is its number."""
     numbers = torch.arange(len(dataset))
-    return EmbeddingLoader(loader, numbers[:, None].float(), numbers)
+    return EmbeddingLoader(loader, numbers[:, None].float(), numbered(dataset))
 
 
 @pytest.mark.parametrize(
@@ -179,8 +191,6 @@ def test_too_many_unreadable_images_are_an_error_and_one_where_the_reader_says_s
 
 def test_a_batch_with_an_unlabeled_item_has_no_labels(dataset: Dataset) -> None:
     loader = MultiprocessDataLoader(dataset, batch_size=4, evaluating=True)
-    labels = torch.arange(len(dataset))
-    labels[5] = -1
-    ours = EmbeddingLoader(loader, torch.zeros(len(dataset), 2), labels)
+    ours = EmbeddingLoader(loader, torch.zeros(len(dataset), 2), numbered(dataset, 5))
     found = ["label" in batch.tensors for batch in ours.batches(0)]
     assert found == [True, False, True, True, True, True]
