@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.active_learning.audit_sampling import RunAudit, audit_text
-from allencv_al.active_learning.learners.base import Learner, TestOutputs
+from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.forecast import forecast_text
 from allencv_al.active_learning.rounds.pool_figures import PoolFigures
 from allencv_al.active_learning.rounds.round_metrics import (
@@ -241,7 +241,7 @@ class ActiveLearningLoop:
             "metrics": finite_metrics(figures.metrics),
             "confusion_matrix": figures.confusion_matrix,
             "classes": list(figures.classes),
-            "unreadable": dict(outputs.unreadable) if isinstance(outputs, TestOutputs) else {},
+            "unreadable": {} if outputs is None else dict(outputs.unreadable),
         }
 
     def _infer(self, round: int, labels: dict[str, str]) -> dict[str, Any]:

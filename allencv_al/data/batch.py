@@ -136,16 +136,23 @@ def label_indices(instances: Sequence[Instance], vocab: Vocabulary) -> list[int]
     return [known[instance.label] for instance in instances]
 
 
-def class_targets(instance: Instance, vocab: Vocabulary) -> dict[str, Any]:
+def class_targets(
+    instance: Instance, vocab: Vocabulary, names: Sequence[str] = ("label", "labels")
+) -> dict[str, Any]:
     """Return `label`, the class index of an item, and `labels`, 1 for each class it shows, else 0.
+
+    Args:
+        instance: The item.
+        vocab: Gives the class names their indices.
+        names: The entries that are wanted.
 
     Raises:
         DataError: A class is not in the vocabulary; the message names the item and known classes.
     """
     found: dict[str, Any] = {}
-    if instance.label is not None:
+    if instance.label is not None and "label" in names:
         found["label"] = _index(instance, instance.label, vocab)
-    if instance.labels is not None:
+    if instance.labels is not None and "labels" in names:
         shown = np.zeros(vocab.get_vocab_size(LABEL_NAMESPACE), np.float32)
         shown[[_index(instance, name, vocab) for name in instance.labels]] = 1
         found["labels"] = shown

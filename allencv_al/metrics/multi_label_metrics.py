@@ -39,7 +39,7 @@ class MultiLabelMetrics:
         wrong = known & (predicted != shown)
         hits = (predicted & shown).sum(0)
         # True positives, predicted and shown images of each class
-        self._counts += torch.stack([hits, (predicted & known).sum(0), shown.sum(0)]).cpu()
+        self._counts += torch.stack([hits, (predicted & known).sum(0), shown.sum(0)]).cpu().numpy()
         any_known = known.any(1)
         self._whole += int((any_known & ~wrong.any(1)).sum())
         self._images += int(any_known.sum())
@@ -106,7 +106,8 @@ class MultiLabelMetrics:
         return found
 
     def _reset(self) -> None:
-        self._counts = torch.zeros((3, self._num_classes), dtype=torch.int64)
+        # No tensor: a model is checked on a device without memory
+        self._counts = np.zeros((3, self._num_classes), np.int64)
         self._whole = self._images = self._wrong = self._pairs = 0
         self._scores: list[NDArray[np.float32]] = []
         self._gold: list[NDArray[np.int8]] = []

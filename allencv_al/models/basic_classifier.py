@@ -338,7 +338,8 @@ class BasicImageClassifier(Model):
     def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Add `prediction`, the class index `[B]`, and `class`, the list of class names.
 
-        With several classes per image add `classes`: of each image a list of names.
+        With several classes per image there are `classes`, the predicted names, and `probabilities`
+        by name.
         """
         if self._several is not None:
             return self._several.readable(outputs, self.class_names())

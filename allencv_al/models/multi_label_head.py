@@ -67,11 +67,13 @@ class MultiLabelHead(torch.nn.Module):
         self.metrics(logits, self.decide(logits), labels)
 
     def readable(self, outputs: dict[str, Any], names: list[str]) -> dict[str, Any]:
-        """Add `classes`, the list of the names of the predicted classes of each image."""
-        decided = self.decide(outputs["label_logits"]).tolist()
+        """Return `classes`, the names of the predicted ones, and `probabilities` of all by name."""
+        decided = self.decide(outputs.pop("label_logits")).tolist()
         outputs["classes"] = [
             [name for name, is_shown in zip(names, row, strict=True) if is_shown] for row in decided
         ]
+        rows = outputs.pop("probs").tolist()
+        outputs["probabilities"] = [dict(zip(names, row, strict=True)) for row in rows]
         return outputs
 
     def fit(self, logits: NDArray[np.float32], labels: NDArray[np.int8]) -> int:

@@ -98,7 +98,7 @@ class LabelTask(Registrable):
         return replace(instance.unlabeled(), label=text)
 
     def target(self, instance: Instance, vocab: Vocabulary) -> Mapping[str, Any]:
-        """Return the entries of a batch that the label of an image makes; none for an unlabeled one.
+        """Return the entries of a batch that the label of an image makes; none without a label.
 
         Masks and boxes are not among them: they come from the transformed image.
 
@@ -111,7 +111,7 @@ class LabelTask(Registrable):
         """
         from allencv_al.data.batch import class_targets  # needs torch, which labels do not
 
-        return class_targets(instance, vocab)
+        return class_targets(instance, vocab, self.targets)
 
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
         """Return what is wrong with a text as a label; None if nothing is.

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import track
+from allencv_al.data.batch import TargetTable
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.metrics.accuracy_interval import sample_accuracy
 from allencv_al.models.model import checked_outputs, flushed_denormals, resolve_device
+from allencv_al.models.multi_label_head import MultiLabelHead
 from allencv_al.models.precision import Precision, StepPrecision
 
 if TYPE_CHECKING:
@@ -87,6 +90,10 @@ def evaluate(
         model.train(was_training)
 
 
+# Metrics of the best epoch are those of its thresholds, which are fitted to it at the end
+_FITTED = ("validation", "best_validation")
+
+
 class AuditHook:
     """A batch hook that measures the accuracy on an audit sample.
 
@@ -128,22 +135,27 @@ class AuditHook:
         }
 
 
-def fit_decision_threshold(
+def fit_thresholds(
     model: Model, data_loader: DataLoader | None, cuda_device: torch.device
 ) -> dict[str, Any]:
-    """Fit the threshold of a model's `decision_class`, if it has one; return figures of it.
+    """Fit the thresholds that a model predicts classes from, if it fits any; return their figures.
 
     Args:
         model: The trained model.
-        data_loader: Labeled images, which have not trained it; None leaves the likeliest class.
+        data_loader: Labeled images, which have not trained it; None leaves the thresholds.
         cuda_device: Device of the model.
 
     Returns:
-        `validation_decision_threshold` (a probability), `_precision`, `_recall` and `_f1`; nothing
-        without a threshold.
+        Of a `decision_class`: `validation_decision_threshold` (a probability), `_precision`,
+        `_recall` and `_f1`. With several classes per image the metrics by the new thresholds, as
+        `validation_...` and `best_validation_...`. Nothing without thresholds to fit.
     """
-    decision = model.decision_threshold
-    if decision is None or data_loader is None:
+    decision, several = model.decision_threshold, model.several_classes
+    if data_loader is None:
+        return {}
+    if several is not None and several.fits_thresholds:
+        return _fit_each(model, several, data_loader, cuda_device)
+    if decision is None:
         return {}
     names = {item.id: item.label for item in data_loader.dataset}
     wanted = model.class_names()[decision.index]
@@ -168,6 +180,29 @@ def fit_decision_threshold(
     metrics = evaluate(model, data_loader, cuda_device, description=None)
     own = {name: value for name, value in metrics.items() if name.startswith("decision_")}
     return {f"validation_{name}": value for name, value in own.items()}
+
+
+def _fit_each(
+    model: Model, several: MultiLabelHead, data_loader: DataLoader, cuda_device: torch.device
+) -> dict[str, Any]:
+    targets = TargetTable(data_loader.dataset, model.vocab, model.task.target)
+    [name] = model.task.targets
+    rows = {
+        item.id: row
+        for item, row in zip(data_loader.dataset, targets.columns[name].numpy(), strict=True)
+    }
+    logits: list[NDArray[np.float32]] = []
+    shown: list[NDArray[np.float32]] = []
+
+    def note(ids: list[str], outputs: dict[str, Any]) -> None:
+        logits.append(outputs["label_logits"].float().cpu().numpy())
+        shown.extend(rows[id] for id in ids)
+
+    evaluate(model, data_loader, cuda_device, on_batch=note, description=None)
+    fitted = several.fit(np.concatenate(logits), np.stack(shown))
+    logger.info("thresholds: fitted those of %d of %d classes", fitted, len(model.class_names()))
+    found = evaluate(model, data_loader, cuda_device, description=None)
+    return {f"{prefix}_{key}": value for prefix in _FITTED for key, value in found.items()}
 
 
 class _Evaluation:

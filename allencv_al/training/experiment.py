@@ -310,6 +310,13 @@ class Experiment(FromParams):
             for item in dataset
             if not (task.names_image and task.is_labeled(item))
         ]
+        # An image may have a label of another kind, too
+        instances = [
+            replace(item, label=None)
+            if item.label is not None and item.label not in task.classes_in(item)
+            else item
+            for item in instances
+        ]
         # A vocabulary is made of instances: these stand for classes that have none yet
         named = [Instance(id=f"class {name}", image=b"", label=name) for name in classes]
         return self._vocabulary.construct(instances=[*instances, *named])

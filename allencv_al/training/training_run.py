@@ -24,7 +24,7 @@ from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS, has_checkpoints
 from allencv_al.training.datasets import Datasets, texts_of
-from allencv_al.training.evaluation import AuditHook, evaluate, fit_decision_threshold
+from allencv_al.training.evaluation import AuditHook, evaluate, fit_thresholds
 from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import (
     METRICS_NAME,
@@ -168,7 +168,7 @@ def _train_and_archive(
     """
     try:
         metrics = trainer.train(recover=recover)
-        if found := fit_decision_threshold(trainer.model, validation, trainer.device):
+        if found := fit_thresholds(trainer.model, validation, trainer.device):
             metrics |= found
             state = trainer.model.state_dict()
             weights = {name: value.cpu().clone() for name, value in state.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,10 +39,11 @@ class TestFigures:
     """Metrics on the test items, from a learner that does not return logits.
 
     Args:
-        metrics: By name; `accuracy` is what curves show.
+        metrics: By name; curves show `accuracy`, or the main metric of the learner's task.
         confusion_matrix: Counts `[C][C]`, row = class, column = prediction; None where a test item
             has no single class.
         classes: The names of its rows.
+        unreadable: The items that could not be read, with the cause.
     """
 
     __test__ = False
@@ -50,6 +51,7 @@ class TestFigures:
     metrics: Mapping[str, float | None]
     confusion_matrix: list[list[int]] | None = None
     classes: Sequence[str] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 class Learner(Registrable):

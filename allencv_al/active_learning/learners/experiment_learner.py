@@ -15,7 +15,7 @@ import torch
 from overrides import overrides
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
-from allencv_al.active_learning.learners.base import Learner, TestOutputs
+from allencv_al.active_learning.learners.base import Learner, TestFigures, TestOutputs
 from allencv_al.active_learning.learners.cached_embeddings import CachedEmbeddings
 from allencv_al.active_learning.learners.model_state import (
     set_state,
@@ -24,6 +24,7 @@ from allencv_al.active_learning.learners.model_state import (
     write_state,
 )
 from allencv_al.active_learning.loop_data import LoopData, read_loop_data
+from allencv_al.active_learning.rounds.round_metrics import finite_numbers
 from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
 from allencv_al.common.files.atomic_file import make_folder
 from allencv_al.common.progress import log_level
@@ -50,7 +51,7 @@ from allencv_al.training.checkpoints.checkpoint_files import read_weights, write
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.checkpoints.checkpointer import FOLDER as CHECKPOINTS
 from allencv_al.training.datasets import Datasets, check_files
-from allencv_al.training.evaluation import fit_decision_threshold
+from allencv_al.training.evaluation import evaluate, fit_thresholds
 from allencv_al.training.heads.label_spreading import PoolEmbeddings
 from allencv_al.training.run_folder import VOCABULARY_NAME
 
@@ -231,10 +232,12 @@ class ExperimentLearner(Learner):
         return () if self._data.test is None else list(self._data.test)
 
     @overrides
-    def test(self) -> TestOutputs | None:
+    def test(self) -> TestOutputs | TestFigures | None:
         dataset = self._data.test
         if dataset is None:
             return None
+        if "logits" not in self.task.outputs:
+            return self._figures(dataset)
         cached = self._cached_embeddings()
         if cached is not None:
             assert cached.test is not None
@@ -345,7 +348,7 @@ class ExperimentLearner(Learner):
             # What a killed training has left there: checkpoints, or nothing
             recover = folder is not None and any(folder.iterdir())
             metrics = trainer.train(recover=recover)
-            return metrics | fit_decision_threshold(model, validation_loader, trainer.device)
+            return metrics | fit_thresholds(model, validation_loader, trainer.device)
         finally:
             loader.close()
             if validation_loader is not None:
@@ -359,21 +362,30 @@ class ExperimentLearner(Learner):
             instances = [instance for instance in instances if cached.has(instance.id)]
         return self._data.dataset_of(instances)
 
-    def _loader(self, dataset: Dataset, training: bool) -> DataLoader:
+    def _figures(self, dataset: Dataset) -> TestFigures:
+        """Return the metrics that the model itself has of labeled images."""
+        labeled = [item for item in dataset if self.task.is_labeled(item)]
+        loader = self._loader(Dataset(dataset.reader, labeled), training=False, is_test=True)
+        try:
+            metrics = evaluate(self.model, loader, self._experiment.device, description=None)
+        finally:
+            loader.close()
+        causes = {id: image.cause for id, image in loader.unreadable.items()}
+        return TestFigures(finite_numbers(metrics), unreadable=causes)
+
+    def _loader(self, dataset: Dataset, training: bool, is_test: bool = False) -> DataLoader:
         cached = self._cached_embeddings()
+        measured = None
         if cached is not None and not training:
-            assert cached.validation is not None
-            known = set(cached.validation.ids)
+            measured = cached.test if is_test else cached.validation
+            assert measured is not None
+            known = set(measured.ids)
             dataset = Dataset(dataset.reader, [item for item in dataset if item.id in known])
         loader = self._experiment.make_loader(dataset, self._vocabulary, training)
         if cached is None:
             return loader
         ids = [instance.id for instance in dataset]
-        if training:
-            outputs = cached.rows(ids)
-        else:
-            assert cached.validation is not None
-            outputs = cached.scaled(cached.validation)
+        outputs = cached.rows(ids) if measured is None else cached.scaled(measured.rows(ids))
         assert outputs.embeddings is not None
         targets = TargetTable(dataset, self._vocabulary, self.task.target)
         embeddings = np.array(outputs.embeddings)

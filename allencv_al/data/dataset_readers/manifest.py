@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
@@ -34,6 +35,7 @@ from allencv_al.data.transforms import ImageTransform
 logger = logging.getLogger(__name__)
 
 _LABEL = "label"
+_SEPARATOR = ";"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Columns:
     label: str
     id: str
     split: str
+    labels: str
 
 
 @DatasetReader.register("manifest")
@@ -57,6 +60,9 @@ class ManifestReader(DatasetReader):
 
     A folder stands for the `labels.csv` in it, as `label` and `active-learn` write it. A path that
     is not absolute starts at the table's folder. An empty label is an unlabeled image.
+    Where an image has several classes they stand in a column `labels`: as `cat; dog`, or as a JSON
+    array, `["cat", "dog"]`; `[]` says that it shows none of them, and an empty cell that it is
+    unlabeled. An array of names in the column `label`, as `active-learn` writes it, is read, too.
     Without an id column the id is the path as written. Which rows of a table with splits are meant
     can stand behind two colons, so that one reader serves all paths of a config:
     `train_data_path: "images.csv::train"`; "Train" is that split too, and the rows that are left
@@ -76,6 +82,7 @@ class ManifestReader(DatasetReader):
         label_column: Name of the column with the class name.
         id_column: Name of the column with the id.
         split_column: Name of the column with the split.
+        labels_column: Name of the column with the names of several classes.
         check_files: If true, a row whose file does not exist is a bad row; if false, the missing
             file is found when the image is needed, and counts as unreadable.
         kwargs: The parameters that all readers have.
@@ -94,14 +101,15 @@ class ManifestReader(DatasetReader):
         id_column: str = "id",
         split_column: str = "split",
         check_files: bool = True,
+        labels_column: str = "labels",
         **kwargs: Any,
     ) -> None:
         super().__init__(augmentation, **kwargs)
         self.split = split
-        self.columns = Columns(path_column, label_column, id_column, split_column)
-        names = [path_column, label_column, id_column, split_column]
+        self.columns = Columns(path_column, label_column, id_column, split_column, labels_column)
+        names = [*astuple(self.columns)]
         if len(set(names)) < len(names):
-            raise ConfigurationError(f"expected four different column names, found {names}")
+            raise ConfigurationError(f"expected five different column names, found {names}")
         self.check_files = check_files
 
     @overrides
@@ -129,7 +137,8 @@ class ManifestReader(DatasetReader):
             path, [self.columns.path], "; path_column of the dataset reader names the one to read"
         )
         label = self.columns.label
-        if label in table.columns or not table.rows or not self.expects_labels:
+        is_there = {label, self.columns.labels} & {*table.columns}
+        if is_there or not table.rows or not self.expects_labels:
             return
         found = listed_columns(table.columns)
         hint = did_you_mean(label, [name for name in table.columns if name != self.columns.path])
@@ -174,9 +183,12 @@ class _CheckedRows:
             raise ValueError(f'the id "{id}" is already in {first}{other}')
         if self._check_files and not file.is_file():
             raise ValueError(f"no file at {shown_path(file)}{absence_hint(str(file))}")
-        known = (columns.path, columns.label, columns.id)
+        several = _names(row.values.get(columns.labels), columns.labels)
+        if several is None and (found_names := _listed_names(label)) is not None:
+            several, label = found_names, ""
+        known = (columns.path, columns.label, columns.id, columns.labels)
         metadata = {key: value for key, value in row.values.items() if key not in known}
-        return Instance(id, file, label or None, metadata=metadata)
+        return Instance(id, file, label or None, metadata=metadata, labels=several)
 
     def _id_of(self, file: Path, written: str) -> str:
         # Found under another spelling or by another root: the id is that of the file, so that it
@@ -188,3 +200,35 @@ class _CheckedRows:
         if (Path(written).is_absolute() or is_other) and file.is_relative_to(folder):
             return file.relative_to(folder).as_posix()
         return Path(written).as_posix()
+
+
+def _names(value: Any, column: str) -> tuple[str, ...] | None:
+    """Return the class names in a cell; None for an empty one.
+
+    Raises:
+        ValueError: It holds something else.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    names = value
+    if isinstance(value, str):
+        names = _listed_names(value)
+        if names is None:
+            names = [name for name in value.split(_SEPARATOR) if name.strip()] or [value]
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) and name.strip(f" {_SEPARATOR}") for name in names
+    ):
+        raise ValueError(f'{column}: expected names such as ["cat", "dog"], found {value!r}')
+    return tuple(names)
+
+
+def _listed_names(text: str) -> tuple[str, ...] | None:
+    """Return the strings of a JSON array; None for any other text."""
+    if not text.startswith("["):
+        return None
+    try:
+        names = json.loads(text)
+    except ValueError:
+        return None
+    is_names = isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names)
+    return tuple(names) if is_names else None

@@ -25,14 +25,15 @@ from allencv_al.training.heads.softmax_regression import LinearLayer
 from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matrix
 from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
-from allencv_al.training.trainers.epoch_metrics import with_prefix
+from allencv_al.training.trainers.epoch_metrics import scalars, with_prefix
 from allencv_al.training.unlabeled_images import embed_batch
 
 # softmax of it is 1e-13 beside the logits of a regularized fit: never predicted, finite in the loss
-_ABSENT_BIAS = -30.0
+ABSENT_BIAS = -30.0
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
+"""Class indices `[N]`."""
 
 
 class HeadTrainer(Trainer):
@@ -52,6 +53,9 @@ class HeadTrainer(Trainer):
     """
 
     goes_on: ClassVar[bool] = False
+    takes_targets: ClassVar[frozenset[str]] = frozenset({"label"})
+    """The targets of tasks from which it can fit."""
+
     unused_model_keys: ClassVar[Mapping[str, str]] = {
         "dropout": "its trainer drops nothing: leave it out",
         "label_smoothing": "its trainer has no label smoothing: leave it out, or train by "
@@ -76,6 +80,17 @@ class HeadTrainer(Trainer):
         self.data_loader = data_loader
         self.validation_data_loader = validation_data_loader
 
+    @classmethod
+    @overrides
+    def model_fault(cls, model: Model) -> str | None:
+        if cls.takes_targets.issuperset(model.task.targets):
+            return None
+        return (
+            f"it learns from {' or '.join(sorted(cls.takes_targets))}, and labels of the kind "
+            f'"{model.task.name()}" are {" and ".join(model.task.targets)}; expected the trainer '
+            "gradient_descent"
+        )
+
     @abstractmethod
     def fit(self, ids: Sequence[str], features: Features, labels: Labels) -> dict[str, Any]:
         """Set what follows the embeddings; return what was chosen, where anything was to choose.
@@ -83,7 +98,7 @@ class HeadTrainer(Trainer):
         Args:
             ids: The training images, `[N]`.
             features: Their embeddings, with the model's scaling, `[N, D]`.
-            labels: Class indices `[N]`.
+            labels: Class indices `[N]`; or the target of another task, one row per image.
         """
 
     @overrides
@@ -128,12 +143,13 @@ class HeadTrainer(Trainer):
         ids: list[str] = []
         features: list[torch.Tensor] = []
         labels: list[torch.Tensor] = []
+        target = self.model.task.targets[0]
         self.fit_embedding_scaling(self.data_loader)
         self.model.eval()
         with torch.no_grad():
             for batch in self.data_loader.batches(0):
                 tensors = self.data_loader.to_device(batch, self.device)
-                if "label" not in tensors:
+                if target not in tensors:
                     raise TrainingError(
                         f"no label for one of {', '.join(batch.ids[:3])} ...; training needs "
                         "labeled images"
@@ -143,7 +159,7 @@ class HeadTrainer(Trainer):
                     embedding = embed_batch(self.model, tensors["image"])
                 ids += batch.ids
                 features.append(embedding.float().cpu())
-                labels.append(tensors["label"].cpu())
+                labels.append(tensors[target].cpu())
         if not features:
             raise TrainingError("the data loader gave no batches: is there any training data?")
         rows = torch.cat(features).numpy()
@@ -164,6 +180,14 @@ class HeadTrainer(Trainer):
     def _measure_training(self, features: Features, labels: Labels) -> dict[str, float]:
         with torch.no_grad():
             embedding = torch.from_numpy(features).to(self.device)
+            target = self.model.task.targets[0]
+            if target != "label":
+                self.model.collect_metrics(reset=True)
+                outputs = self.model(
+                    embedding=embedding, **{target: torch.from_numpy(labels).to(self.device)}
+                )
+                own = self.model.collect_metrics(reset=True)
+                return {**scalars(own), "loss": float(outputs["loss"])}
             logits = self.model(embedding=embedding)["logits"].cpu()
         gold = torch.from_numpy(labels)
         right = (logits.argmax(dim=1) == gold).float().mean()
@@ -182,6 +206,8 @@ class LinearHeadTrainer(HeadTrainer):
     @classmethod
     @overrides
     def model_fault(cls, model: Model) -> str | None:
+        if fault := super().model_fault(model):
+            return fault
         layer = getattr(model, "linear_layer", None)
         if isinstance(layer, torch.nn.Linear) and model.embedding_is_fixed():
             return None
@@ -207,7 +233,7 @@ class LinearHeadTrainer(HeadTrainer):
         linear = self.linear_layer
         with torch.no_grad():
             linear.weight.zero_()
-            linear.bias.fill_(_ABSENT_BIAS)
+            linear.bias.fill_(ABSENT_BIAS)
             linear.weight[classes] = torch.from_numpy(layer.weights).to(linear.weight)
             linear.bias[classes] = torch.from_numpy(layer.biases).to(linear.bias)
 

@@ -26,6 +26,7 @@ from allencv_al.training.heads.label_spreading import PoolEmbeddings
 from allencv_al.training.heads.softmax_regression import LinearLayer
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.trainers.head_trainer import (
+    ABSENT_BIAS,
     Features,
     HeadTrainer,
     Labels,
@@ -58,7 +59,8 @@ class LogisticRegressionTrainer(LinearHeadTrainer):
     problem, solved by SciPy's L-BFGS). There is no learning rate to choose, and the same
     labels give the same layer. A class without images is never predicted. The model's
     `class_weights` weigh each image in the sum that is minimized, as scikit-learn's `class_weight`
-    does; other keys that change how a model learns are refused.
+    does; other keys that change how a model learns are refused. Where images have several classes,
+    yes or no is fitted for each class by itself.
 
     With few labels set `prior: "auto"`, `inverse_regularization: "auto"` and the model's
     `embedding_scaling: "center_l2"`: figures are in docs/results/heads.md.
@@ -139,8 +141,12 @@ class LogisticRegressionTrainer(LinearHeadTrainer):
         self._tolerance = tolerance
         self._prior = prior
 
+    takes_targets = frozenset({"label", "labels"})
+
     @overrides
-    def fit(self, ids: Sequence[str], features: Features, labels: Labels) -> dict[str, Any]:
+    def fit(self, ids: Sequence[str], features: Features, labels: NDArray[Any]) -> dict[str, Any]:
+        if labels.ndim > 1:
+            return self._fit_each(ids, features, labels)
         classes, indices = np.unique(labels, return_inverse=True)
         texts = self._text_layer() if self._prior in ("texts", "auto") else None
         # Texts know all classes, also those without an image
@@ -164,13 +170,48 @@ class LogisticRegressionTrainer(LinearHeadTrainer):
         # The layer sees plain embeddings: the standardization becomes a part of it
         weights = head.layer.weights / scale
         self.set_layer(classes, LinearLayer(weights, head.layer.biases - weights @ mean))
-        if self._prior != "auto" and self._inverse_regularization != "auto":
+        if not self._chooses():
             return {}
         return {
             "prior": head.prior,
             "inverse_regularization": head.inverse_regularization,
             "held_out_log_loss": head.log_loss,
         }
+
+    def _fit_each(
+        self, ids: Sequence[str], features: Features, labels: NDArray[np.float32]
+    ) -> dict[str, Any]:
+        """Fit yes or no for each class by itself, from the images of which it is known."""
+        mean, scale = self._scaling(features)
+        rows = (features - mean) / scale
+        weights, biases = np.zeros((labels.shape[1], rows.shape[1])), np.zeros(labels.shape[1])
+        given = self.class_weights()
+        pool = None
+        if self.pool_embeddings is not None and not FROM_POOL.isdisjoint(self._priors(False)):
+            pool = self.pool_embeddings()
+        strengths: dict[str, float] = {}
+        for index, shown in enumerate(labels.T):
+            known = np.flatnonzero(shown >= 0)
+            answers = (shown[known] > 0).astype(np.int64)
+            if len(set(answers.tolist())) < 2:
+                # As far from 0 as the row of a class without images
+                biases[index] = -ABSENT_BIAS if answers.any() else ABSENT_BIAS
+                continue
+            own = np.ones(2) if given is None else np.array([1.0, float(given[index])])
+            labeled = LabeledEmbeddings(
+                [ids[row] for row in known.tolist()], rows[known], answers, own
+            )
+            fitter = HeadFitter(labeled, pool, self._max_iterations, self._tolerance, None)
+            head = fitter.fit(self._priors(False), self._strengths(2))
+            no, yes = head.layer.weights
+            weights[index] = (yes - no) / scale
+            biases[index] = head.layer.biases[1] - head.layer.biases[0] - weights[index] @ mean
+            strengths[self.model.class_names()[index]] = head.inverse_regularization
+        self.set_layer(np.arange(len(labels.T)), LinearLayer(weights, biases))
+        return {"inverse_regularization": strengths} if self._chooses() else {}
+
+    def _chooses(self) -> bool:
+        return self._prior == "auto" or self._inverse_regularization == "auto"
 
     def _text_layer(self) -> LinearLayer | None:
         layer = getattr(self.model, "text_layer", None)

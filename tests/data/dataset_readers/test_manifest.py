@@ -8,6 +8,8 @@ import pytest
 from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import ManifestReader
+from allencv_al.data.instance import Instance
+from allencv_al.labels.label_table import write_label_table
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_columns_can_have_other_names(tmp_path: Path, photos):
         ManifestReader().read(file)
     reader = ManifestReader(path_column="filename", label_column="class")
     assert rows(reader.read(file)) == [("photos/a.png", "cat")]
-    with pytest.raises(ConfigurationError, match="four different"):
+    with pytest.raises(ConfigurationError, match="five different"):
         ManifestReader(path_column="label")
 
 
@@ -298,3 +300,34 @@ def test_a_file_has_one_id_also_where_its_path_is_absolute(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r'line 3: the id "photos/a.png" is already in line 2'):
         ManifestReader().read("images.csv")
+
+
+def test_several_classes_have_a_column_of_their_own(tmp_path: Path, photos) -> None:
+    cells = ["dog; cat", '"[""b;c"", ""a""]"', "[]", ""]
+    lines = "".join(f"photos/a.png,{cell},{n}\n" for n, cell in enumerate(cells))
+    found = list(ManifestReader().read(write(tmp_path, f"path,labels,id\n{lines}")))
+    assert [item.labels for item in found] == [("cat", "dog"), ("a", "b;c"), (), None]
+    assert "labels" not in found[0].metadata
+    values = [["dog", "cat"], [], None]
+    rows = [json.dumps({"path": "photos/a.png", "id": n, "tags": v}) for n, v in enumerate(values)]
+    file = tmp_path / "t.jsonl"
+    file.write_text("\n".join(rows))
+    found = list(ManifestReader(labels_column="tags").read(file))
+    assert [item.labels for item in found] == [("cat", "dog"), (), None]
+
+
+def test_the_labels_of_a_run_with_several_classes_are_read_again(tmp_path: Path, photos) -> None:
+    items = [
+        Instance(str(n), tmp_path / "photos" / "a.png", labels=names)
+        for n, names in enumerate([("cat", "dog"), ()])
+    ]
+    write_label_table(tmp_path / "labels.csv", [], items)
+    found = list(ManifestReader().read(tmp_path / "labels.csv"))
+    assert [(item.label, item.labels) for item in found] == [(None, ("cat", "dog")), (None, ())]
+
+
+def test_what_is_no_list_of_names_is_told_with_its_line(tmp_path: Path, photos) -> None:
+    file = tmp_path / "t.jsonl"
+    file.write_text('{"path": "photos/a.png", "labels": ["a", 3]}\n')
+    with pytest.raises(DataError, match=r"line 1: labels: expected names such as"):
+        ManifestReader().read(file)
