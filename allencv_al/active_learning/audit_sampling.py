@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Interval
 
 from allencv_al.active_learning.learners.base import Learner
-from allencv_al.active_learning.rounds.round_metrics import predicted_classes, top_probabilities
+from allencv_al.active_learning.rounds.round_metrics import PREDICTING, confidences, predicted_texts
 from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.labels.audit_sample import AuditStore, is_audit
@@ -146,7 +146,8 @@ class RunAudit:
             events: The label event in force by id.
             pool: The outputs of the model for the pool.
         """
-        sure = None if pool.logits is None else np.asarray(top_probabilities(pool.logits))
+        found_sure = confidences(pool)
+        sure = None if found_sure is None else np.asarray(found_sure)
         found = self._estimate(events, sure)
         if found is not None:
             values = (found.value, found.low, found.high, float(found.labels))
@@ -164,10 +165,14 @@ class RunAudit:
             for id in sorted(answered)
             if (label := events[id].label) is not None and label != UNTOLD
         }
-        outputs = self._learner.infer(list(truth), {"logits"}, None) if truth else None
-        if outputs is None or outputs.logits is None or not outputs.ids:
+        task = self._learner.task
+        needs = PREDICTING.intersection(task.outputs)
+        outputs = self._learner.infer(list(truth), needs, None) if truth and needs else None
+        if outputs is None or not outputs.ids:
             return None
-        names = predicted_classes(outputs.logits, self._learner.class_names())
+        names = predicted_texts(outputs, self._learner.class_names(), task)
+        if names is None:
+            return None
         right = [name == truth[id] for name, id in zip(names, outputs.ids, strict=True)]
         # Images without a label (unsure, unreadable) are left out of the population in proportion
         population = round(len(self._candidates) * len(right) / len(answered))
@@ -175,7 +180,7 @@ class RunAudit:
             id in events and events[id].kind is LabelKind.LABEL and id not in self.held_out
             for id in self._candidates
         )
-        own = top_probabilities(outputs.logits)
+        own = confidences(outputs)
         usable = chosen <= _MOST_CHOSEN * len(self._candidates)
         return sample_accuracy(
             right,

@@ -272,7 +272,9 @@ class ActiveLearningLoop:
             "peak_mb": selection.peak_bytes / _MEGABYTE,
             "pool_size": len(outputs.ids),
             "unreadable": dict(outputs.unreadable),
-            **query_detail(outputs.rows(selection.ids), names, bool(labels) or predicts),
+            **query_detail(
+                outputs.rows(selection.ids), names, bool(labels) or predicts, self.learner.task
+            ),
         }
         classes = dict(enumerate(names))
         labeled = self._outputs.labeled_ids(labels, strategy.needs)

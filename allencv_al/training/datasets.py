@@ -97,8 +97,15 @@ def check_learnable(datasets: Datasets, task: LabelTask) -> None:
     Raises:
         DataError: None has; the message says what would be right.
     """
+    if any(map(task.is_labeled, datasets.train)):
+        return
+    if any(item.labels is not None for item in datasets.train):
+        raise DataError(
+            "train_data_path: its images may have several classes each, and the model learns "
+            f'labels of the kind "{task.name()}"; set its task to "multi_label"'
+        )
     # Of another kind than the task's: for a model of the user's own that names no task
-    if any(task.is_labeled(item) or item.is_labeled for item in datasets.train):
+    if any(item.is_labeled for item in datasets.train):
         return
     if datasets.audit is not None:
         raise DataError(

@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_config(**keys: Any) -> str:
-    Path("config.json").write_text(json.dumps({**CONFIG, **keys}))
+    Path("config.json").write_text(json.dumps({**CONFIG, **keys}), encoding="utf-8")
     return "config.json"
 
 
@@ -51,7 +51,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_model_goes_through_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     write_shapes("shapes", counts={"train": 24, "validation": 12})
     run(capsys, "train", write_config(), "-s", "run")
-    trained = json.loads(Path("run/metrics.json").read_text())
+    trained = json.loads(Path("run/metrics.json").read_text(encoding="utf-8"))
     archive, table = "run/model.tar.gz", "shapes/validation/labels.jsonl"
     found = json.loads(run(capsys, "evaluate", archive, table, "--json"))
     # By the thresholds that were fitted to these images, and are in the archive
@@ -62,7 +62,7 @@ def test_a_model_goes_through_the_commands(capsys: pytest.CaptureFixture[str]) -
     assert [sorted(row) for row in rows] == [["classes", "image_path", "probabilities"]] * 12
     assert set(rows[0]["probabilities"]) == {"circle", "square", "triangle"}
     run(capsys, "evaluate", archive, table, "--predictions-output-file", "p.jsonl")
-    lines = [json.loads(line) for line in Path("p.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in Path("p.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(isinstance(line["label"], list) for line in lines)
     chosen = ("--query-size", "3", "--strategy", "entropy")
     out = run(capsys, "select", archive, "shapes/train/images", *chosen)
@@ -78,6 +78,6 @@ def test_a_loop_with_a_frozen_encoder_shows_macro_f1(capsys: pytest.CaptureFixtu
         active_learning={"strategy": "margin", "query_size": 6, "budget": 18, "audit": {"size": 4}},
     )
     run(capsys, "active-learn", config, "-s", "run")
-    table = Path("run/labels.csv").read_text()
+    table = Path("run/labels.csv").read_text(encoding="utf-8")
     assert '"[""circle""' in table
     run(capsys, "train", write_config(train_data_path="run/labels.csv"), "-s", "again")

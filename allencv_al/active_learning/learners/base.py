@@ -181,7 +181,7 @@ class Learner(Registrable):
 
     def offers(self, output: str) -> bool:
         """Return whether `infer` gives this output at little more cost than logits alone."""
-        return output == "logits"
+        return output in self.task.outputs and output not in ("mc_logits", "embeddings")
 
     def write_archive(self, folder: Path) -> Path | None:
         """Write the model as it is to `folder`; None for a learner that has no archive."""

@@ -194,7 +194,9 @@ class ExperimentLearner(Learner):
 
     @overrides
     def offers(self, output: str) -> bool:
-        return output == "logits" or (output == "embeddings" and self.model.takes_embeddings)
+        if output == "embeddings":
+            return self.model.takes_embeddings
+        return super().offers(output)
 
     # -- The three calls ----------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.active_learning.learners.base import Learner
-from allencv_al.active_learning.rounds.round_metrics import predicted_classes
+from allencv_al.active_learning.rounds.round_metrics import PREDICTING, predicted_texts
 from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.metrics.scores import cohen_kappa
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
+from allencv_al.training.datasets import texts_of
 
 PREDICTIONS_NAME = "predictions.json"
 _BLOCK_FLOATS = 1 << 24  # 64 MB of distances at a time
@@ -47,12 +48,11 @@ class PoolFigures:
 
     def needs(self) -> set[str]:
         """Return the outputs that the metrics need."""
-        needs = set()
+        needs: set[str] = set()
         settings = self._settings
-        wanted = settings.evaluate_pool or settings.audit is not None or self._needs_agreement()
-        # Pixels and boxes have too many for a pool: their models measure themselves on test images
-        if wanted and "logits" in self._learner.task.outputs:
-            needs.add("logits")
+        if settings.evaluate_pool or settings.audit is not None or self._needs_agreement():
+            # Pixels and boxes have none of them: their models measure themselves on test images
+            needs |= PREDICTING.intersection(self._learner.task.outputs)
         if settings.evaluate_pool and self._learner.offers("embeddings"):
             needs.add("embeddings")
         return needs
@@ -68,13 +68,13 @@ class PoolFigures:
 
         Args:
             round: The round.
-            labels: Class name by item id.
+            labels: Text of the label by item id.
             outputs: The outputs of the model for the pool.
             labeled: Gives the embeddings of the labeled items.
         """
         metrics: dict[str, float | None] = {}
-        if outputs.logits is not None:
-            names = predicted_classes(outputs.logits, self._learner.class_names())
+        names = predicted_texts(outputs, self._learner.class_names(), self._learner.task)
+        if names is not None:
             predicted = dict(zip(outputs.ids, names, strict=True))
             metrics["pool_accuracy"] = self._accuracy(labels, predicted)
             metrics["agreement"] = self._agreement(round, predicted)
@@ -88,7 +88,7 @@ class PoolFigures:
         known = self._settings.annotator.needs_known_labels and self._learner.knows_labels()
         if not (self._settings.evaluate_pool and known):
             return None
-        truth = {item.id: item.label for item in self._learner.items if item.label is not None}
+        truth = texts_of(self._learner.items, self._learner.task)
         return pool_accuracy(truth, labels, predicted)
 
     def _agreement(self, round: int, predicted: Mapping[str, str]) -> float | None:

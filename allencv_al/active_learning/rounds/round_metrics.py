@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from allencv_al.metrics.scores import mean_of_known
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.shared.softmax import softmax
+from allencv_al.tasks.base import LabelTask
 
 _ROWS = 8192
 
@@ -105,26 +107,67 @@ def redundancy(embeddings: FloatArray) -> float | None:
     return float(np.mean(nearest))
 
 
-def query_detail(chosen: PoolOutputs, class_names: Sequence[str], predicts: bool) -> dict[str, Any]:
+def query_detail(
+    chosen: PoolOutputs, class_names: Sequence[str], predicts: bool, task: LabelTask
+) -> dict[str, Any]:
     """Return the metrics and predictions of a query, as its state records them.
 
     Args:
         chosen: The outputs of the model for the items of the query, in the order of picking.
         class_names: The names of the classes, in the order of the columns of logits.
         predicts: Whether the logits mean something: those of a trained model do.
+        task: The kind of labels.
     """
     detail: dict[str, Any] = {"metrics": {}}
     if chosen.embeddings is not None:
         detail["metrics"] = finite_metrics({"redundancy": redundancy(chosen.embeddings)})
-    if chosen.logits is not None and predicts:
-        detail["predicted"] = predicted_classes(chosen.logits, class_names)
-        detail["probabilities"] = top_probabilities(chosen.logits)
+    predicted = predicted_texts(chosen, class_names, task) if predicts else None
+    if predicted is not None:
+        detail["predicted"] = predicted
+        detail["probabilities"] = confidences(chosen)
     return detail
 
 
 def column_names(names: Sequence[str], columns: int) -> list[str]:
     """Return the class names of the columns of logits; columns beyond the names by number."""
     return [*names, *(str(index) for index in range(len(names), columns))]
+
+
+PREDICTING = frozenset({"logits", "label_logits"})
+"""Outputs of a model that say which label it predicts."""
+
+
+def predicted_texts(
+    outputs: PoolOutputs, names: Sequence[str], task: LabelTask
+) -> list[str] | None:
+    """Return the text of the likeliest label of each item; None where no output says it.
+
+    Args:
+        outputs: The outputs of a model.
+        names: The class names, in the order of the columns of logits.
+        task: The kind of labels.
+    """
+    if outputs.logits is not None:
+        return task.predicted({"class": predicted_classes(outputs.logits, names)})
+    if outputs.label_logits is None:
+        return None
+    columns = column_names(names, outputs.label_logits.shape[1])
+    shown = np.asarray(outputs.label_logits) > 0
+    return task.predicted({"classes": [[*compress(columns, row)] for row in shown]})
+
+
+def confidences(outputs: PoolOutputs) -> list[float] | None:
+    """Return the probability of the likeliest label of each item; None where no output says it.
+
+    Of several classes it is the product over them, as if they came independently.
+    """
+    if outputs.logits is not None:
+        return top_probabilities(outputs.logits)
+    if outputs.label_logits is None:
+        return None
+    odds = np.abs(np.asarray(outputs.label_logits, np.float64))
+    found: list[float] = np.exp(-np.logaddexp(0, -odds).sum(axis=1)).tolist()
+    return found
 
 
 def predicted_classes(logits: FloatArray, names: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from allencv_al.active_learning.rounds.pool_figures import (
     pool_accuracy,
 )
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.tasks import label_task
 
 
 def test_the_pool_accuracy_counts_labels_and_predictions() -> None:
@@ -32,7 +33,7 @@ def test_the_pool_accuracy_counts_labels_and_predictions() -> None:
 
 
 def test_one_and_the_same_class_in_two_rounds_is_full_agreement(tmp_path: Path) -> None:
-    learner: Any = SimpleNamespace(class_names=lambda: ["cat", "dog"], items=[])
+    learner: Any = SimpleNamespace(task=label_task(), class_names=lambda: ["cat", "dog"], items=[])
     learner.knows_labels = lambda: False
     settings: Any = SimpleNamespace(
         evaluate_pool=False,

@@ -222,11 +222,11 @@ def test_tables_of_all_kinds_of_programs_are_read(name: str, case) -> None:
 
 
 def test_a_table_without_the_label_column_says_which_there_are(tmp_path: Path, photos, caplog):
-    file = write(tmp_path, "path,labels,id\nphotos/a.png,cat,x\n")
+    file = write(tmp_path, "path,labell,id\nphotos/a.png,cat,x\n")
     assert rows(ManifestReader().read(file)) == [("x", None)]
-    assert 'no column "label", so no image has a label; found path, labels, id' in caplog.text
-    assert 'did you mean "labels"?' in caplog.text
-    with pytest.raises(DataError, match=r'no column "kind".*found path, labels, id'):
+    assert 'no column "label", so no image has a label; found path, labell, id' in caplog.text
+    assert 'did you mean "labell"?' in caplog.text
+    with pytest.raises(DataError, match=r'no column "kind".*found path, labell, id'):
         ManifestReader(label_column="kind").read(file)
 
 
@@ -318,7 +318,7 @@ def test_several_classes_have_a_column_of_their_own(tmp_path: Path, photos) -> N
 
 def test_the_labels_of_a_run_with_several_classes_are_read_again(tmp_path: Path, photos) -> None:
     items = [
-        Instance(str(n), tmp_path / "photos" / "a.png", labels=names)
+        Instance(str(n), tmp_path / "photos" / f"{'ab'[n]}.png", labels=names)
         for n, names in enumerate([("cat", "dog"), ()])
     ]
     write_label_table(tmp_path / "labels.csv", [], items)
