@@ -7,6 +7,7 @@ import json
 import logging
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ask for N random images first, without predictions; their labels measure models, and "
         "train leaves them out (default: none, or those of the labeling)",
     )
+    parser.add_argument(
+        "--findings",
+        type=Path,
+        metavar="TABLE",
+        help="fix what audit RUN_OR_FOLDER --output TABLE found: ask for its images, in its order, "
+        "with their labels; the answers go into DIR/corrected.csv (default DIR: FOLDER-fixes)",
+    )
     _add_order(parser.add_argument_group("order"))
     server = parser.add_argument_group("server")
     server_arguments.add_server(server, port=8010)
@@ -118,6 +126,48 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until interrupted; labels are stored at once."""
+    return _serve_findings(args) if args.findings is not None else _serve_images(args)
+
+
+def _serve_findings(args: argparse.Namespace) -> int:
+    """Serve the images of a table of findings; the answers go into a table of all images."""
+    from allencv_al.commands.shared.finding_queue import (
+        CORRECTED_NAME,
+        fill_with_findings,
+        write_corrected,
+    )
+    from allencv_al.data_audit.audited_images import read_audited
+    from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+
+    _check_options(args)
+    _check_finding_options(args)
+    images = read_audited(args.source)
+    folder = args.labeling_dir or _beside(args.source, "fixes")
+    table = folder / CORRECTED_NAME
+    with LabelingStore(folder / LABELING_NAME) as store:
+        _check_is_alone(store, Path(args.source))
+        fill_with_findings(store, images, args.findings)
+        try:
+            return _serve(
+                args, store, folder, table, lambda path: write_corrected(store, images, path)
+            )
+        finally:
+            changed = write_corrected(store, images, table)
+            sys.stderr.write(
+                f"{changed} images are changed in {table}; the dataset reader manifest reads it\n"
+            )
+
+
+def _check_finding_options(args: argparse.Namespace) -> None:
+    wrong = [name for name, is_given in _given(args).items() if is_given]
+    if wrong:
+        raise ConfigurationError(
+            f"label: --findings asks for the images of the table, in its order; expected no "
+            f"{', '.join(wrong)}"
+        )
+
+
+def _serve_images(args: argparse.Namespace) -> int:
     from allencv_al.common.files.tables import LABELS_NAME
     from allencv_al.labels.run_database import DATABASE_NAME
     from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
@@ -154,11 +204,11 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ArchiveError(absent(args.archive, "archive"))
 
 
-def _check_run_options(args: argparse.Namespace, source: Path) -> None:
-    given = {
+def _given(args: argparse.Namespace) -> dict[str, bool]:
+    """Return which options about the images and their order are given."""
+    return {
         "--classes": bool(args.classes),
         "--task": args.task is not None,
-        "--labeling-dir": args.labeling_dir is not None,
         "--labels-per-image": args.labels_per_image is not None,
         "--audit": args.audit is not None,
         "--strategy": args.strategy is not None,
@@ -166,6 +216,10 @@ def _check_run_options(args: argparse.Namespace, source: Path) -> None:
         "--query-size": args.query_size is not None,
         "--seed": args.seed is not None,
     }
+
+
+def _check_run_options(args: argparse.Namespace, source: Path) -> None:
+    given = {**_given(args), "--labeling-dir": args.labeling_dir is not None}
     wrong = [name for name, is_given in given.items() if is_given]
     if wrong:
         raise ConfigurationError(
@@ -178,10 +232,15 @@ def _labeling_folder(args: argparse.Namespace, source: Path) -> Path:
     if args.labeling_dir is not None:
         folder: Path = args.labeling_dir
         return folder
+    return _beside(args.source, "labels")
+
+
+def _beside(text: str, name: str) -> Path:
+    source = Path(text)
     if not source.exists():
-        raise DataError(absent(args.source, "folder"))
+        raise DataError(absent(text, "folder"))
     of = source.resolve()
-    return of.with_name(f"{of.name if of.is_dir() else of.stem}-labels")
+    return of.with_name(f"{of.name if of.is_dir() else of.stem}-{name}")
 
 
 def _check_is_alone(store: LabelingStore, source: Path) -> None:
@@ -209,7 +268,13 @@ def _pool(text: str) -> list[Instance]:
     return named
 
 
-def _serve(args: argparse.Namespace, store: LabelingStore, folder: Path, table: Path | None) -> int:
+def _serve(
+    args: argparse.Namespace,
+    store: LabelingStore,
+    folder: Path,
+    table: Path | None,
+    write: Callable[[Path], object] | None = None,
+) -> int:
     from allencv_al.service.labeling.app import create_app
     from allencv_al.service.labeling.keeper import Keeper
     from allencv_al.service.web.running import serve
@@ -220,7 +285,7 @@ def _serve(args: argparse.Namespace, store: LabelingStore, folder: Path, table: 
     keepers: list[Keeper] = []  # one, once the port is known: its URL goes into the store
 
     def announce(url: str) -> None:
-        keepers.append(Keeper(store, url, table))
+        keepers.append(Keeper(store, url, table, write))
         sys.stderr.write(f"labeling {args.source} at {url} (Ctrl-C ends it)\n")
         for name, file in tokens.items():
             token = server_arguments.token_in(file)
@@ -231,7 +296,7 @@ def _serve(args: argparse.Namespace, store: LabelingStore, folder: Path, table: 
     finally:
         for keeper in keepers:
             keeper.close()
-        _print_progress(store, table, Path(args.source))
+        _print_progress(store, None if write else table, Path(args.source))
 
 
 def _access(args: argparse.Namespace, tokens: dict[str, Path]) -> Access:

@@ -207,7 +207,7 @@ class _Audit:
         findings = []
         for row in np.flatnonzero(is_error).tolist():
             name, share = names[best[row]], probabilities[row, best[row]]
-            detail = f"predicted {name} ({share:.0%}), labeled with {confidence[row]:.1%}"
+            detail = f"predicted {name} ({share:.0%}); its label has {confidence[row]:.1%}"
             score = 1 - float(confidence[row])
             place = int(places[rows[row]])
             findings.append(self._finding("label_error", place, score, detail, "relabel", name))

@@ -161,7 +161,7 @@ def pick_text(pick: PickedImage, count: int) -> str:
 
 def _pick_row(pick: PickedImage, folder: Path) -> dict[str, Any]:
     return {
-        "path": _path(pick.instance, folder),
+        "path": path_in_table(pick.instance, folder),
         "id": pick.instance.id,
         "predicted": pick.predicted,
         "probability": _short(pick.probability),
@@ -176,7 +176,7 @@ def _labeled_rows(
 ) -> Iterator[dict[str, Any]]:
     task = LabelTask.of_instances(labeled)
     for instance in labeled:
-        path = _path(instance, folder)
+        path = path_in_table(instance, folder)
         # The reader derives the id from the path: unique, unlike ids of several folders
         id = instance.id if not path or path in taken else ""
         if id in taken:
@@ -186,7 +186,8 @@ def _labeled_rows(
         yield {"path": path, "label": label, "id": id, "reason": _LABELED, USE: use}
 
 
-def _path(instance: Instance, folder: Path) -> str:
+def path_in_table(instance: Instance, folder: Path) -> str:
+    """Return the path of an image as a table in a folder names it; empty without a file."""
     if not isinstance(instance.image, str | Path):
         return ""
     file = os.path.abspath(instance.image)  # noqa: PTH100  resolve() would follow links

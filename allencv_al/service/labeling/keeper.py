@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from allencv_al.common.errors import AllenCVError
@@ -24,12 +25,20 @@ class Keeper:
         url: The address of the server.
         table: CSV table of the labels, if any, written after changes: at most once a second, and
             less often if writing it takes long.
+        write: Writes the table. Default: `store.write_table`.
     """
 
-    def __init__(self, store: LabelingStore, url: str, table: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: LabelingStore,
+        url: str,
+        table: Path | None = None,
+        write: Callable[[Path], object] | None = None,
+    ) -> None:
         self._store = store
         self._url = url
         self._table = table
+        self._write_table = write or store.write_table
         self._written: tuple[int, int] | None = None
         self._next = self._beat = 0.0
         self._ending = threading.Event()
@@ -67,5 +76,5 @@ class Keeper:
         )
         if newest == self._written:
             return
-        self._store.write_table(self._table)
+        self._write_table(self._table)
         self._written = (newest[0], newest[1])
