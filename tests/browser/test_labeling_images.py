@@ -174,8 +174,27 @@ def test_the_accuracy_and_the_forecast_are_shown_beside_the_image(
             expect(place).to_be_in_viewport(ratio=0.9)
 
 
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        ({}, "Accuracy is 90.0 % with 24 labels, +20.0 points"),
+        ({"tested": "90.0 % (86.1 to 92.9 %)"}, "Accuracy is 90.0 % (86.1 to 92.9 %) with 24"),
+        (
+            {"audited": "90.0 % (78.6 to 95.7 %) by 50 audited images"},
+            "Accuracy is 90.0 % (78.6 to 95.7 %) by 50 audited images with 24 labels",
+        ),
+        (
+            {
+                "tested": "90.0 % (86.1 to 92.9 %)",
+                "audited": "88.0 % (76.2 to 94.4 %) by 50 audited images",
+            },
+            "since the first round. In the audit: 88.0 % (76.2 to 94.4 %) by 50 audited images.",
+        ),
+    ],
+    ids=["plain", "test", "audit", "both"],
+)
 def test_a_loop_that_is_done_is_said_and_not_asked_any_more(
-    new_page: Any, make_labeling: MakeLabeling
+    new_page: Any, make_labeling: MakeLabeling, measured: dict[str, str], said: str
 ) -> None:
     labeling = make_labeling(1, round=3)
     page = new_page()
@@ -184,7 +203,10 @@ def test_a_loop_that_is_done_is_said_and_not_asked_any_more(
 
     def end(route: Any) -> None:
         session = route.fetch().json()
-        rounds = [{"round": n, "labels": 8 * n, "accuracy": 0.6 + n / 10} for n in (1, 2, 3)]
+        rounds: list[dict[str, Any]] = [
+            {"round": n, "labels": 8 * n, "accuracy": 0.6 + n / 10} for n in (1, 2, 3)
+        ]
+        rounds[-1] |= measured
         files = ["labels.csv", "model.tar.gz", "report.html"]
         session["loop"] = {
             "state": "finished",
@@ -201,7 +223,7 @@ def test_a_loop_that_is_done_is_said_and_not_asked_any_more(
     page.clock.run_for(4_000)
     expect(page.locator("#end-title")).to_have_text("The loop is done")
     text = page.locator("#end-text")
-    expect(text).to_contain_text("Accuracy is 90.0 % with 24 labels")
+    expect(text).to_contain_text(said)
     expect(text).to_contain_text("95 % needs 100 (90 to 110) labels more.")
     for name in ("labels.csv", "model.tar.gz", "report.html"):
         expect(text).to_contain_text(f"{labeling.folder}/{name}")

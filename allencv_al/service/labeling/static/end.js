@@ -87,8 +87,14 @@ export function standingOf(loop) {
 function resultOf(loop) {
   const measured = loop.rounds.filter((one) => one.accuracy !== null);
   const gained = measured.length > 1 ? measured.at(-1).accuracy - measured[0].accuracy : null;
-  const audited = measured.at(-1)?.audited ? ` In the audit: ${measured.at(-1).audited}.` : "";
-  return measured.length > 0 ? `Accuracy is ${measured.at(-1).tested ?? percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.${audited} ${loop.forecast}`.trim() : "";
+  if (measured.length === 0) return "";
+  const last = measured.at(-1);
+  // Without test images the accuracy is that of the audit, which is said once
+  const isOfAudit = !last.tested && last.audited?.startsWith(percent(last.accuracy));
+  const accuracy = isOfAudit ? last.audited : last.tested ?? percent(last.accuracy);
+  const since = gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`;
+  const audited = last.audited && !isOfAudit ? ` In the audit: ${last.audited}.` : "";
+  return `Accuracy is ${accuracy} with ${last.labels} labels${since}.${audited} ${loop.forecast}`.trim();
 }
 
 function ofLoop(loop, batch, folder) {
