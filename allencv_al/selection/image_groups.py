@@ -12,6 +12,7 @@ Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 
 _SHRINKAGE = 0.4
+_MOST_KNOWN = 256  # labeled images that new kinds are told by: products with all would fill memory
 _MOST_CENTERS = 128  # candidates for the middle of a page: 1/128 of the pool is tight enough
 
 
@@ -91,12 +92,14 @@ def most_alike(
     if len(rows) <= size:
         return rows
     candidates = rows
+    generator = np.random.default_rng(seed)
     if known is not None and len(known):
+        known = generator.permutation(known)[:_MOST_KNOWN]
         nearest_known = (vectors[rows] @ vectors[known].T).max(axis=1)
         far = np.argsort(nearest_known, kind="stable")[: max(len(rows) // 2, size)]
         candidates = rows[np.sort(far)]
     count = min(_MOST_CENTERS, len(candidates))
-    centers = np.random.default_rng(seed).choice(candidates, count, replace=False)
+    centers = generator.choice(candidates, count, replace=False)
     likeness = vectors[centers] @ vectors[rows].T
     # The likeness of the last image of the page, by which a page is as good as its worst one
     last = np.partition(likeness, -size, axis=1)[:, -size]

@@ -80,6 +80,69 @@ class Poster(threading.Thread):
 
 # Each of the five starts takes seconds; the store without a server is killed in a default test,
 # tests/active_learning/test_labels_survive_kills.py
+class PagePoster(Poster):
+    """Labels whole pages of images, and keeps how many labels of each were acknowledged."""
+
+    def run(self) -> None:
+        while not self.ending.is_set():
+            found = self._send("bulk/next", {"count": 12})
+            items = [] if found is None else [{"item": one["id"]} for one in found["items"]]
+            body = {"client_id": uuid.uuid4().hex, "items": items, "kind": "label"}
+            stored = self._send("bulk/answers", {**body, "class_id": "c1"}) if items else None
+            if stored is not None:
+                self.acknowledged[str(body["client_id"])] = ("", stored["stored"])
+
+
+@pytest.mark.slow
+def test_no_acknowledged_page_is_lost_or_torn_when_the_server_is_killed(
+    make_process: Callable[..., Any],
+    make_labeling: Callable[..., LabelingStore],
+    tmp_path: Path,
+    size: Size,
+    record: Record,
+) -> None:
+    """F1: a page of images is one transaction, so none is stored in part."""
+    kills, between = size(3, 50), size(5, 20)
+    store = make_labeling(size(4_000, 40_000))
+    folder = store.database.path.parent
+    store.close()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "one.png").write_bytes(b"")
+    command = ("label", str(tmp_path / "images"), "-s", str(folder), "-k", "1")
+    current = [make_process(*command)]
+    posters = [PagePoster(lambda: current[0].port, f"client {number}") for number in range(2)]
+    for poster in posters:
+        poster.start()
+    draw = random.Random(1)
+    for _ in range(kills):
+        done = sum(len(poster.acknowledged) for poster in posters)
+        until = time.monotonic() + 120
+        while sum(len(poster.acknowledged) for poster in posters) < done + between:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        time.sleep(0.05 * draw.random())
+        current[0].kill()
+        current[0] = make_process(*command)
+    time.sleep(0.3)
+    for poster in posters:
+        poster.ending.set()
+    for poster in posters:
+        poster.join()
+    current[0].kill()
+    assert [failure for poster in posters for failure in poster.failures] == []
+    with LabelingStore(folder / LABELING_NAME, create=False) as again:
+        events = again.answers.events()
+    stored = Counter(str(event.client_key).rpartition(":")[0] for event in events)
+    said = {key: count for poster in posters for key, (_, count) in poster.acknowledged.items()}
+    assert {key: stored[key] for key in said} == said
+    assert max(Counter(event.id for event in events).values()) == 1, "labeled twice"
+    record(
+        "F1 kills of the labeling server, pages of 2 clients",
+        kills,
+        f"{len(said):,} pages of {sum(said.values()):,} labels acknowledged, 0 lost, 0 torn",
+    )
+
+
 @pytest.mark.slow
 def test_no_acknowledged_label_is_lost_when_the_server_is_killed(
     make_process: Callable[..., Any],
