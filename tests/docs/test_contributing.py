@@ -186,6 +186,9 @@ RECIPES = {
         lines={"StopRule.builtin": '"time_spent"'},
         appended={"active_learning/stop_rules/rules.py": example("stop_rule.md")},
     ),
+    "label task": component(
+        "label_task", "LabelTask", "tasks", "object_count", example("label_task.md")
+    ),
     "exchange format": Recipe(
         use='printed("export-labels", "--help") + round_trip("dummy")',
         expected='[["a.png", "cat"]]',
