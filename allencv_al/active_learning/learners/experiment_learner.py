@@ -373,7 +373,9 @@ class ExperimentLearner(Learner):
         finally:
             loader.close()
         causes = {id: image.cause for id, image in loader.unreadable.items()}
-        return TestFigures(finite_numbers(metrics), unreadable=causes)
+        names = self.task.record_names
+        figures = {names.get(name, name): value for name, value in metrics.items()}
+        return TestFigures(finite_numbers(figures), unreadable=causes)
 
     def _loader(self, dataset: Dataset, training: bool, is_test: bool = False) -> DataLoader:
         cached = self._cached_embeddings()
