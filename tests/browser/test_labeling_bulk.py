@@ -132,8 +132,9 @@ def test_a_page_outlives_a_lost_server_and_a_reload(
     page.wait_for_load_state("networkidle")
     labeling.stop()
     page.keyboard.press("1")
-    page.wait_for_selector("#outbox", state="attached")
-    page.wait_for_timeout(300)
+    expect(page.locator("#bulk-title")).to_contain_text(
+        "24 labels wait for it, kept in this browser"
+    )
     kept = page.evaluate("Object.keys(localStorage).filter((key) => key.includes('answer')).length")
     assert kept == 1
     labeling.start()

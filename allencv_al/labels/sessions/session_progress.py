@@ -11,7 +11,8 @@ from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.schema import PAGE
 
-_PACE_ANSWERS = 20  # enough to even out single hard images, few enough to follow the pace
+# Answers or pages: enough to even out single hard images, few enough to follow the pace
+_PACE_STEPS = 20
 _LONGEST_PAUSE = 60.0  # seconds; a longer pause was a break, not work
 _AT_WORK_SECONDS = 300.0
 
@@ -103,20 +104,34 @@ class ProgressStore:
     def _paces(self) -> dict[str, float]:
         """Return the answers per minute of each annotator active in the last minutes."""
         now = self._clock()
-        times: dict[str, list[float]] = {}
-        for annotator, time in self._database.rows(
-            "SELECT annotator, time FROM label_event WHERE source = ? AND kind != 'undo' "
-            "AND time BETWEEN ? AND ? ORDER BY event_id DESC LIMIT 1000",
+        steps: dict[str, dict[str, _Step]] = {}
+        for annotator, time, event, key in self._database.rows(
+            "SELECT annotator, time, event_id, client_key FROM label_event WHERE source = ? "
+            "AND kind != 'undo' AND time BETWEEN ? AND ? ORDER BY event_id DESC LIMIT 1000",
             # Times in the future are excluded: the clock may have been set back
             (PAGE, now - _AT_WORK_SECONDS, now),
         ):
-            times.setdefault(annotator, []).append(time)
-        found = {name: _pace(of[:_PACE_ANSWERS]) for name, of in times.items()}
+            group = (key or "").rpartition(":")[0] or str(event)  # one page of images is one step
+            step = steps.setdefault(annotator, {}).setdefault(group, _Step(time))
+            step.answers += 1
+        found = {name: _pace(list(of.values())[:_PACE_STEPS]) for name, of in steps.items()}
         return {name: pace for name, pace in found.items() if pace is not None}
 
 
-def _pace(times: Sequence[float]) -> float | None:
-    """Return answers per minute, given times in descending order."""
-    pauses = [min(max(later - earlier, 0.0), _LONGEST_PAUSE) for later, earlier in pairwise(times)]
-    total = sum(pauses)
-    return 60 * len(pauses) / total if total > 0 else None
+@dataclass
+class _Step:
+    """Answers of one moment, at the time of the last one."""
+
+    time: float
+    answers: int = 0
+
+
+def _pace(steps: Sequence[_Step]) -> float | None:
+    """Return answers per minute, given steps in descending order of time."""
+    total = sum(
+        min(max(later.time - earlier.time, 0.0), _LONGEST_PAUSE)
+        for later, earlier in pairwise(steps)
+    )
+    # When the work on the earliest step began is not known
+    answers = sum(step.answers for step in steps[:-1])
+    return 60 * answers / total if total > 0 else None

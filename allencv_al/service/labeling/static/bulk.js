@@ -123,8 +123,11 @@ export class Bulk {
       this.#offer(found.kinds);
     } catch (error) {
       if (load !== this.loads || !this.isOpen) return;
-      if (error.isTemporary) setTimeout(() => { if (load === this.loads && this.isOpen) this.load(); }, RETRY_MS);
-      else if (error.code === "other_labeling") this.labeler.dispatchEvent(new CustomEvent("stale"));
+      if (error.isTemporary) {
+        const waiting = this.outbox.count;
+        byId("bulk-title").textContent = `${error.message}${waiting ? ` ${count(waiting, "label")} wait for it, kept in this ${this.outbox.isVolatile ? "window: do not close it" : "browser"}.` : ""}`;
+        setTimeout(() => { if (load === this.loads && this.isOpen) this.load(); }, RETRY_MS);
+      } else if (error.code === "other_labeling") this.labeler.dispatchEvent(new CustomEvent("stale"));
       else showNotice(error.message);
     }
   }
