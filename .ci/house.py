@@ -21,8 +21,8 @@ MOST_FILES = 16
 MOST_LINES = 500
 # Files that play the same part in twin folders
 TWINS = {"__init__", "__main__", "base", "app"}
-# One file per subcommand, and per query strategy
-FAMILIES = {"commands", "strategies"}
+# One file per subcommand, query strategy, model
+FAMILIES = {"commands", "strategies", "models"}
 # Models without behavior; the tests of the routes read them
 UNTESTED = {"allencv_al.service.labeling.labeling_answers"}
 

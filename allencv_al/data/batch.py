@@ -108,8 +108,8 @@ def collate(
         vocab: Gives the class names their indices; without it there are no labels.
         unreadable: The items that were left out.
         index: The number of the batch in its epoch.
-        targets: What the labels make; by default `class_targets`. An entry is in the batch if every
-            item has it, since a loss needs every label.
+        targets: Makes entries of a label; by default `class_targets`. An entry is in the batch if
+            every item has it, since a loss needs every label.
 
     Raises:
         DataError: The images differ in size or type, or a label is not in the vocabulary.
@@ -160,12 +160,12 @@ def class_targets(
 
 
 class TargetTable:
-    """What the labels of many items make, one row per item.
+    """Targets of many items, one row per item.
 
     Args:
         instances: The items.
         vocab: Gives the class names their indices.
-        targets: What a label makes; by default `class_targets`.
+        targets: Makes entries of a label; by default `class_targets`.
 
     Raises:
         DataError: A class is not in the vocabulary.

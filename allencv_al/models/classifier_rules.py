@@ -1,4 +1,4 @@
-"""What the classifier checks of its config: values that do not fit each other, and its classes."""
+"""Checks of a classifier's config: values that do not fit each other, and its classes."""
 
 from __future__ import annotations
 

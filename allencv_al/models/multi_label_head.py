@@ -1,4 +1,4 @@
-"""What follows the logits of a classifier whose images have several classes."""
+"""The part behind the logits of a classifier whose images have several classes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class MultiLabelHead(torch.nn.Module):
             logits: `[B, C]`.
             labels: 1 for each class that an image shows, 0 for others, below 0 where it is not
                 known, float `[B, C]`.
-            weights: What the loss of an image that shows a class is multiplied by, `[C]`.
+            weights: Factors of the loss of an image that shows a class, `[C]`.
         """
         known = (labels >= 0).to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(

@@ -65,7 +65,7 @@ class ItemFetcher:
     Args:
         dataset: The items and their reader.
         vocab: Gives the labels their indices; None for batches without labels.
-        targets: What the labels make; by default class indices.
+        targets: Makes entries of a batch of a label; by default class indices.
         seed: With the pass and the item's id, decides the augmentation of an item.
     """
 
@@ -159,7 +159,7 @@ class ResidentFetcher:
     Args:
         instances: Items with equally large images; see `can_reside`.
         vocab: Gives the labels their indices; None for batches without labels.
-        targets: What the labels make; by default class indices.
+        targets: Makes entries of a batch of a label; by default class indices.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ class EmbeddingLoader(OrderedLoader):
         loader: The configured loader of the same items; it gives the order, and notes which images
             cannot be read.
         embeddings: One row per item, in the order of the loader's data set, float32 `[N, D]`.
-        targets: What the labels of the items make.
+        targets: Entries of a batch that the labels of the items make.
         scaling: The model's scaling, where the embeddings are those before it.
         unreadable: The ids of items that have no embedding: they are left out of their batches.
     """
