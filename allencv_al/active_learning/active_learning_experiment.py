@@ -74,7 +74,6 @@ class ActiveLearningExperiment(Experiment):
         super().__init__(**kwargs)
         self.settings = active_learning or ActiveLearningSettings()
         self.settings.fit_strategies(self.task)
-        self.settings.fit_strategies(self.task)
 
     seed_keys: ClassVar[Sequence[str]] = ("random_seed", "numpy_seed", "pytorch_seed")
     secrets: ClassVar[Sequence[str]] = ()

@@ -20,6 +20,7 @@ from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.output_blocks import cause_of
 from allencv_al.selection.pool.pool_images import (
     Labeled,
+    class_counts,
     class_indices,
     instances_of,
     labeled_instances,
@@ -162,7 +163,7 @@ class SampleSelector:
         outputs = self._compute(list(candidates.values()), self._needs & _COMPUTED, folder, "pool")
         of_labeled, labels = self._of_labeled(known, folder)
         of_target = self._of_target(target, outputs, seed, folder)
-        pool = outputs.pool(of_labeled, labels, of_target)
+        pool = outputs.pool(of_labeled, labels, of_target, self._counts(known))
         readable = _Readable(candidates, self._decode(images))
         chosen = _choose(self.strategy, pool, query_size, seed, readable)
         unreadable = {
@@ -214,6 +215,12 @@ class SampleSelector:
             known = [instance for instance in known if instance.id not in outputs.unreadable]
         model = self.predictors[0].model
         return outputs, class_indices(known, model.vocab, model.task)
+
+    def _counts(self, known: Sequence[Instance]) -> NDArray[np.int64] | None:
+        if not self.predictors:
+            return None
+        model = self.predictors[0].model
+        return class_counts(map(model.task.classes_in, known), model.class_names())
 
     def _of_target(
         self, target: Images | None, outputs: PoolOutputs, seed: int, folder: str | Path | None

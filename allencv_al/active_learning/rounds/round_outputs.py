@@ -15,6 +15,8 @@ from allencv_al.active_learning.rounds.round_metrics import test_figures
 from allencv_al.common.files.atomic_file import make_folder
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.id_hash import canonical_order
+from allencv_al.labels.label_store import UNTOLD
+from allencv_al.selection.pool.pool_images import class_counts
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import Pool
 
@@ -125,7 +127,11 @@ class RoundOutputs:
         labeled = self._seen_labeled(labels, needs)
         target = self._of_target() if "target_mc_logits" in needs else None
         ids = self.labeled_ids(labels, needs)
-        return outputs.pool(labeled, self._class_indices(labels, ids), target)
+        task = self._learner.task
+        # Only what is told: a pipeline may keep its labels
+        names = [() if labels[id] == UNTOLD else task.class_names(labels[id]) for id in ids]
+        counts = class_counts(names, self._learner.class_names())
+        return outputs.pool(labeled, self._class_indices(labels, ids), target, counts)
 
     def labeled_ids(self, labels: Mapping[str, str], needs: Collection[str]) -> Sequence[str]:
         """Return the ids of the labeled items, in the order in which a strategy sees them."""

@@ -125,3 +125,20 @@ def class_indices(
     # Of several classes none is "the" one; strategies that need a class skip -1
     indices = [index_of[found[0]] if len(found) == 1 else -1 for found in classes]
     return np.array(indices, dtype=np.int64)
+
+
+def class_counts(labels: Iterable[Sequence[str]], class_names: Sequence[str]) -> NDArray[np.int64]:
+    """Return how often each class occurs in each label, `[L, C]`; other classes do not count.
+
+    Args:
+        labels: The class names in each label.
+        class_names: The names of the classes, in the order of the columns.
+    """
+    rows = list(labels)
+    places = {name: place for place, name in enumerate(class_names)}
+    counts = np.zeros((len(rows), len(class_names)), np.int64)
+    for row, names in zip(counts, rows, strict=True):
+        for name in names:
+            if name in places:
+                row[places[name]] += 1
+    return counts

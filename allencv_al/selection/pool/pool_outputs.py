@@ -89,6 +89,7 @@ class PoolOutputs:
         labeled: PoolOutputs | None = None,
         labeled_labels: NDArray[np.int64] | None = None,
         target: PoolOutputs | None = None,
+        labeled_counts: NDArray[np.int64] | None = None,
     ) -> Pool:
         """Return the items as the pool of a strategy; no array is copied.
 
@@ -98,6 +99,7 @@ class PoolOutputs:
             labeled_labels: Class indices of the labeled items, int64 `[L]`; only some strategies
                 read them.
             target: Outputs of items from the distribution that the model will be used on.
+            labeled_counts: How often each class occurs in the label of each labeled item, `[L, C]`.
         """
         if labeled is not None:
             labeled_embeddings, labeled_logits = labeled.embeddings, labeled.logits
@@ -113,6 +115,7 @@ class PoolOutputs:
             labeled_logits=labeled_logits,
             labeled_labels=labeled_labels,
             target_mc_logits=None if target is None else target.mc_logits,
+            labeled_counts=labeled_counts,
         )
 
     def arrays(self) -> dict[str, FloatArray | None]:

@@ -53,6 +53,7 @@ class Pool:
         labeled_embeddings: Embeddings of the labeled items, float `[L, D]`.
         labeled_logits: Class scores of the labeled items before softmax, float `[L, C]`.
         labeled_labels: Class indices of the labeled items, int64 `[L]`.
+        labeled_counts: How often each class occurs in the label of each labeled item, `[L, C]`.
         target_mc_logits: Members' logits of items from the distribution that the model will be
             used on, float `[M, S, C]`.
 
@@ -71,6 +72,7 @@ class Pool:
     labeled_logits: FloatArray | None = None
     labeled_labels: NDArray[np.int64] | None = None
     target_mc_logits: FloatArray | None = None
+    labeled_counts: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.ids)) < len(self.ids):

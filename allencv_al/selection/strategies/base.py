@@ -70,6 +70,7 @@ class QueryStrategy(Registrable):
         **dict.fromkeys(("subsample", "deduplicate", "epsilon_random"), f"{_HERE}.narrowing"),
         **dict.fromkeys(("class_balanced", "mixture", "switch"), f"{_HERE}.combining"),
         "bands": f"{_HERE}.bands",
+        **dict.fromkeys(("mmc", "label_cardinality", "cvirs"), f"{_HERE}.several_classes"),
         "strategy_file": f"{_HERE}.strategy_file",
     }
 

@@ -115,7 +115,7 @@ MORE: dict[str, dict[str, Any]] = {
     },
 }
 NAMES = [*QueryStrategy.builtin, *MORE]
-ROWS_OF_POOL = ("logits", "mc_logits", "embeddings")
+ROWS_OF_POOL = ("label_logits", "logits", "mc_logits", "embeddings")
 ONE_ROW, A_FEW_ROWS, A_FEW_WIDE_ROWS = 1e-9, 0.002, 0.05
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
@@ -163,6 +163,8 @@ def random_pool(seed: int, count: int, levels: int | None = None, classes: int =
         labeled_logits=array(labeled, classes),
         labeled_labels=generator.integers(0, classes, labeled),
         target_mc_logits=array(3, 4, classes),
+        label_logits=array(count, classes),
+        labeled_counts=generator.integers(0, 2, (labeled, classes)),
     )
 
 
