@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fixtures.label_pages import items
 
@@ -259,3 +260,28 @@ def test_the_table_marks_the_audit(
     }
     assert (folder / "labels.csv").read_text().splitlines()[0] == "path,label,use"
     assert ",Cat,audit" in (folder / "labels.csv").read_text()
+
+
+def test_embeddings_are_kept_for_the_pages_of_many_images(
+    served: list[Any], pictures: Path, tmp_path: Path
+) -> None:
+    ids = sorted(path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png"))
+    rows = np.random.default_rng(0).normal(size=(len(ids), 5)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", ids=np.array(ids), embeddings=rows)
+    command = [
+        "label",
+        str(pictures),
+        "--classes",
+        "cat",
+        "--embeddings",
+        str(tmp_path / "rows.npz"),
+    ]
+    folder = pictures.with_name("pictures-labels")
+    assert main([*command, "--strategy", "random", "-k", "3"]) == 130
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        assert len(store.vectors.load()) == 3
+    assert main([*command, "--strategy", "random"]) == 130
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        found, numbers = store.vectors.load(), store.items.numbers()
+        assert len(found) == len(ids) == len(numbers)
+        assert store.vectors.missing(str(tmp_path / "rows.npz")) == []
