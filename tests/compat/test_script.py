@@ -242,7 +242,7 @@ def served(folder: Path, port: int, *command: str) -> Iterator[str]:
 
 
 def post(url: str, path: str, body: Any) -> Any:
-    found = urllib3.request("POST", f"{url}{path}", json=body)
+    found = urllib3.request("POST", f"{url}{path}", json=body, timeout=60)
     assert found.status == 200, found.data
     return found.json()
 

@@ -19,6 +19,7 @@ from allencv_al.modules.im2im_encoders import TimmEncoder
 from allencv_al.modules.im2vec_encoders import TimmVectorEncoder
 
 PAGE = DocPage("docs/how_to/encoders.md")
+LARGE = "vit_so400m_patch14_siglip_384"  # 384 is no multiple of 14
 SAMPLE = (
     "cait_xxs24_224",
     "convmixer_768_32",
@@ -30,7 +31,7 @@ SAMPLE = (
     "test_efficientnet",
     "test_mambaout",
     "test_vit4",
-    "vit_so400m_patch14_siglip_384",  # 384 is no multiple of 14
+    LARGE,
     "vit_tiny_patch16_224",
 )
 
@@ -91,7 +92,9 @@ def test_a_network_is_a_vector(name: str) -> None:
     assert vector_problem(name) is None
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == LARGE else n for n in SAMPLE]
+)
 def test_a_network_has_a_map_or_is_refused_with_the_reason(name: str) -> None:
     problem = map_problem(name)
     assert problem is None or "not a feature map" in problem

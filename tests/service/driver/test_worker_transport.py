@@ -167,7 +167,7 @@ def transport() -> Iterator[WorkerTransport]:
 
 
 def post(transport: WorkerTransport, path: str, body: dict[str, Any]) -> Any:
-    found = urllib3.request("POST", f"{transport.url}{path}", json=body, retries=False)
+    found = urllib3.request("POST", f"{transport.url}{path}", json=body, retries=False, timeout=60)
     return found.status, found.json()
 
 

@@ -70,7 +70,10 @@ def test_test_may_return_logits(labels: Any, outputs: Any, make_pipeline: MakePi
         return {"predictions": labels, "labels": labels, "outputs": outputs}
 
     client = make_pipeline(test_fn=test).app.test_client()
-    assert client.post("/test", json={"ckpt_file": "c"}).json["outputs"] == [[2, 0], [0, 2]]
+    assert client.post("/test", json={"ckpt_file": "c"}, timeout=60).json["outputs"] == [
+        [2, 0],
+        [0, 2],
+    ]
 
 
 @pytest.mark.parametrize("outputs", [[[2.0, 0.0]], {0: [1.0], 5: [2.0]}, [[1.0], ["x"]]])
