@@ -70,10 +70,7 @@ def test_test_may_return_logits(labels: Any, outputs: Any, make_pipeline: MakePi
         return {"predictions": labels, "labels": labels, "outputs": outputs}
 
     client = make_pipeline(test_fn=test).app.test_client()
-    assert client.post("/test", json={"ckpt_file": "c"}, timeout=60).json["outputs"] == [
-        [2, 0],
-        [0, 2],
-    ]
+    assert client.post("/test", json={"ckpt_file": "c"}).json["outputs"] == [[2, 0], [0, 2]]
 
 
 @pytest.mark.parametrize("outputs", [[[2.0, 0.0]], {0: [1.0], 5: [2.0]}, [[1.0], ["x"]]])
@@ -217,7 +214,7 @@ def test_whatever_a_function_raises_is_json(leaves: Any, make_pipeline: MakePipe
     pipeline = make_pipeline(test_fn=test)
     server = pipeline.start()
     try:
-        found = urllib3.request("POST", f"{server.url}/test", json={"ckpt_file": "c"})
+        found = urllib3.request("POST", f"{server.url}/test", json={"ckpt_file": "c"}, timeout=60)
     finally:
         server.close()
     assert found.status == 500 and found.json()["error"]["type"] == leaves.__name__
