@@ -99,7 +99,7 @@ class PoolOutputs:
             labeled_labels: Class indices of the labeled items, int64 `[L]`; only some strategies
                 read them.
             target: Outputs of items from the distribution that the model will be used on.
-            labeled_counts: How often each class occurs in the label of each labeled item, `[L, C]`.
+            labeled_counts: Occurrences of each class in the label of each labeled item, `[L, C]`.
         """
         if labeled is not None:
             labeled_embeddings, labeled_logits = labeled.embeddings, labeled.logits

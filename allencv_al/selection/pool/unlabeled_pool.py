@@ -53,7 +53,7 @@ class Pool:
         labeled_embeddings: Embeddings of the labeled items, float `[L, D]`.
         labeled_logits: Class scores of the labeled items before softmax, float `[L, C]`.
         labeled_labels: Class indices of the labeled items, int64 `[L]`.
-        labeled_counts: How often each class occurs in the label of each labeled item, `[L, C]`.
+        labeled_counts: Occurrences of each class in the label of each labeled item, `[L, C]`.
         target_mc_logits: Members' logits of items from the distribution that the model will be
             used on, float `[M, S, C]`.
 
