@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ _SEARCHED = 64  # of them, for neighbors: the rest costs time and finds hardly a
 _FITTED = 5000  # rows from which the axes come; 1,280 values a row need no more
 _BLOCK_ROWS = 4096
 _MOST_COSINES = 2**26  # in memory at once, 256 MB
+
+# Above this number of images a quarter of all pairs is compared. With CIFAR-10, 98 % of the images
+# still have their nearest one, and 96 % with a sixth
+_MOST_EXACT = 20_000
+_CELLS, _PROBES = 256, 64
+_ROWS_OF_A_CELL, _STEPS = 64, 4
 
 
 def short_vectors(vectors: NDArray[np.floating[Any]], width: int = WIDTH) -> FloatRows:
@@ -49,7 +56,8 @@ def short_vectors(vectors: NDArray[np.floating[Any]], width: int = WIDTH) -> Flo
 def nearest_images(short: FloatRows, count: int) -> tuple[NDArray[np.int64], FloatRows]:
     """Return the nearest other images of each, nearest first, with their cosines: `[N, K]` each.
 
-    All pairs are compared, in blocks: time grows with N squared, memory with N.
+    Up to 20,000 images all pairs are compared; beyond, images are in 256 cells, and those of a cell
+    are compared with the images of the 64 nearest ones. Memory grows with N.
 
     Args:
         short: The result of `short_vectors`, `[N, D]`; its first 64 columns count.
@@ -61,10 +69,46 @@ def nearest_images(short: FloatRows, count: int) -> tuple[NDArray[np.int64], Flo
     count = min(count, len(units) - 1)
     places = np.empty((len(units), count), np.int64)
     cosines = np.empty((len(units), count), np.float32)
-    for part in slices(len(units), _MOST_COSINES // max(len(units), 1)):
-        block = units[part] @ units.T
-        here = torch.arange(len(block))
-        block[here, part.start + here] = -torch.inf  # no image is its own neighbor
-        values, columns = block.topk(count, dim=1)  # a third of the time of NumPy's partition
-        places[part], cosines[part] = columns.numpy(), values.numpy()
+    for rows, others in _compared(units, count):
+        for part in slices(len(rows), _MOST_COSINES // max(len(others), 1)):
+            chosen = rows[part]
+            block = units[chosen] @ units[others].T
+            # No image is its own neighbor; `others` are sorted
+            block[torch.arange(len(chosen)), torch.searchsorted(others, chosen)] = -torch.inf
+            values, columns = block.topk(count, dim=1)  # a third of the time of NumPy's partition
+            places[chosen], cosines[chosen] = others[columns].numpy(), values.numpy()
     return places, cosines
+
+
+def _compared(units: torch.Tensor, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield rows with the rows that may be near them, which hold them, too, in order."""
+    every = torch.arange(len(units))
+    if len(units) <= _MOST_EXACT:
+        yield every, every
+        return
+    centers = _centers(units)
+    parts = slices(len(units), _BLOCK_ROWS)
+    cells = torch.cat([(units[part] @ centers.T).argmax(dim=1) for part in parts])
+    members = [every[cells == cell] for cell in range(_CELLS)]
+    nearest = (centers @ centers.T).argsort(dim=1, descending=True)
+    for cell, rows in enumerate(members):
+        if not len(rows):
+            continue
+        # Further cells where those near are small. A cell need not be nearest to itself: centers
+        # may be equal
+        sizes = torch.tensor([len(members[near]) for near in nearest[cell].tolist()]).cumsum(0)
+        probed = max(_PROBES, int((sizes <= count + len(rows)).sum()) + 1)
+        others = [members[near] for near in nearest[cell, :probed].tolist()]
+        yield rows, torch.unique(torch.cat([rows, *others]))
+
+
+def _centers(units: torch.Tensor) -> torch.Tensor:
+    """Return the centers of cells, by a few steps of spherical k-means on evenly spaced rows."""
+    sample = units[:: max(1, len(units) // (_CELLS * _ROWS_OF_A_CELL))]
+    centers = sample[:: len(sample) // _CELLS][:_CELLS].clone()
+    for _ in range(_STEPS):
+        cells = (sample @ centers.T).argmax(dim=1)
+        sums = torch.zeros_like(centers).index_add_(0, cells, sample)
+        lengths = sums.norm(dim=1, keepdim=True)
+        centers = torch.where(lengths > 0, sums / lengths.clamp_min(1e-12), centers)
+    return centers

@@ -46,3 +46,43 @@ def test_fewer_images_than_neighbors(vectors: np.ndarray) -> None:
     places, _ = nearest_images(vectors[:3], 10)
     assert places.shape == (3, 2)
     assert nearest_images(vectors[:1], 10)[0].shape == (1, 0)
+
+
+@pytest.fixture
+def in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search in cells from 50 images on."""
+    for name, value in {"_MOST_EXACT": 50, "_CELLS": 8, "_PROBES": 4}.items():
+        monkeypatch.setattr(module, name, value)
+
+
+def test_cells_find_nearly_all_of_the_nearest(in_cells: None) -> None:
+    generator = np.random.default_rng(0)
+    centers = generator.normal(size=(20, 16)) * 2
+    vectors = (centers.repeat(30, axis=0) + generator.normal(size=(600, 16))).astype(np.float32)
+    twins = vectors[:100] + generator.normal(size=(100, 16)).astype(np.float32) * 0.02
+    rows = np.concatenate([vectors, twins])
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    exact = units @ units.T
+    np.fill_diagonal(exact, -np.inf)
+    places, cosines = nearest_images(rows, 5)
+    assert (places[:, 0] == exact.argmax(axis=1)).mean() > 0.95
+    assert (places[600:, 0] == np.arange(100)).all(), "copies are in one cell or in cells nearby"
+    found = np.take_along_axis(exact, places, axis=1)
+    assert cosines == pytest.approx(found, abs=1e-5)
+    assert (np.diff(cosines, axis=1) <= 1e-6).all()
+
+
+def test_cells_of_equal_images(in_cells: None) -> None:
+    rows = np.ones((120, 4), np.float32)
+    rows[100:] = -1
+    places, cosines = nearest_images(rows, 10)
+    assert not (places == np.arange(120)[:, None]).any(), "no image is its own neighbor"
+    assert cosines == pytest.approx(1, abs=1e-5)
+
+
+def test_a_few_far_images_have_neighbors_in_further_cells(in_cells: None) -> None:
+    generator = np.random.default_rng(1)
+    rows = generator.normal(size=(60, 3)).astype(np.float32)
+    places, cosines = nearest_images(rows, 40)
+    assert places.shape == (60, 40)
+    assert np.isfinite(cosines).all()
