@@ -23,7 +23,7 @@ from allencv_al.selection.pool.pool_scorer import ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.selector import SampleSelector
 from allencv_al.tasks.segmentation_task import VOID
-from allencv_al.tasks.single_label import softmax_scores
+from allencv_al.tasks.unit_scores import softmax_scores
 
 QUIET = ScoringOptions(description=None, precision="fp32", batch_size=4)
 HALVED = [{"type": "resize", "height": 10, "width": 12}]
