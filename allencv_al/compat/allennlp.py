@@ -43,6 +43,9 @@ _OF_TENSORBOARD = {
     "should_log_learning_rate": "should_log_learning_rate",
 }
 # Other trainers, and those of users, give keys of the same name a meaning of their own
+# AllenCV's detectors, which took normalized images and chose the best epoch by the loss
+_DETECTORS = ("rpn", "faster_rcnn", "faster_rcnn2", "keypoint_rcnn")
+
 _TRAINERS = (None, "default", "gradient_descent")
 
 
@@ -62,6 +65,8 @@ def translate(config: dict[str, Any]) -> None:
         _warn("the trainer default", "is now gradient_descent")
     for reader in ("dataset_reader", "validation_dataset_reader"):
         _rename_transforms(config.get(reader))
+    if "iterator" in config:  # of AllenNLP 0.9; today's configs get a fault with the reason
+        _fit_to_detector(config, trainer)
     faults = _translate_vocabulary(config)
     for old, new in _MOVED.items():
         if is_known or not old.startswith("trainer."):
@@ -98,6 +103,28 @@ def _rename_transforms(reader: Any) -> None:
         if isinstance(step, dict) and step.get("type") == "keypoint_resize":
             step["type"] = "resize"
             _warn("the transform keypoint_resize", "is now resize")
+
+
+def _fit_to_detector(config: dict[str, Any], trainer: dict[str, Any]) -> None:
+    """Take out what today's detectors do themselves, and name a metric that they report."""
+    model = config.get("model")
+    if not isinstance(model, dict) or model.get("type") not in _DETECTORS:
+        return
+    for name in ("dataset_reader", "validation_dataset_reader"):
+        reader = config.get(name)
+        steps = reader.get("augmentation") if isinstance(reader, dict) else None
+        if isinstance(reader, dict) and isinstance(steps, list):
+            kept = [one for one in steps if not _is_normalization(one)]
+            if len(kept) < len(steps):
+                reader["augmentation"] = kept
+                _warn("normalize before a detector", "is left out: the model normalizes itself")
+    if "validation_metric" not in trainer:
+        trainer["validation_metric"] = "+mAP"
+        _warn("-loss as the validation metric of a detector", "is now +mAP")
+
+
+def _is_normalization(step: Any) -> bool:
+    return step == "normalize" or (isinstance(step, dict) and step.get("type") == "normalize")
 
 
 def _move(config: dict[str, Any], old: str, new: str) -> list[Fault]:

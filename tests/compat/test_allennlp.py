@@ -138,6 +138,24 @@ def test_an_old_and_a_new_key_of_one_thing_are_a_fault(config: dict[str, Any], p
             },
             {"dataset_reader": {"augmentation": [{"type": "resize", "height": 9}, "flip"]}},
         ),
+        (
+            {
+                "iterator": {"batch_size": 1},
+                "model": {"type": "rpn"},
+                "dataset_reader": {"augmentation": ["flip", {"type": "normalize"}]},
+                "trainer": {},
+            },
+            {
+                "data_loader": {"batch_size": 1},
+                "model": {"type": "rpn"},
+                "dataset_reader": {"augmentation": ["flip"]},
+                "trainer": {"validation_metric": "+mAP"},
+            },
+        ),
+        (
+            {"model": {"type": "rpn"}, "dataset_reader": {"augmentation": ["normalize"]}},
+            {"model": {"type": "rpn"}, "dataset_reader": {"augmentation": ["normalize"]}},
+        ),
         ({"trainer": "default"}, {"trainer": {"type": "gradient_descent"}}),
         (
             {"active_learning": {"pool_data_path": "a"}},

@@ -293,9 +293,16 @@ class RoiKeypointHead(FromParams):
             self.pooler_resolution, self.pooler_sampling_ratio
         )
         heads.keypoint_head = extractor
-        heads.keypoint_predictor = KeypointRCNNPredictor(
-            extractor.get_output_channels(), num_keypoints
-        )
+        heads.keypoint_predictor = _KeypointMaps(extractor.get_output_channels(), num_keypoints)
+
+
+class _KeypointMaps(KeypointRCNNPredictor):  # type: ignore[misc]
+    """The last layers of the keypoints, whose loss views its maps as rows of pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # On a CPU in bf16, and in channels_last, the maps come in an order that has no such view
+        found: Tensor = super().forward(x).contiguous()
+        return found
 
 
 class _OneBox(torch.nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 
+from allencv_al.common.errors import DataError
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import within_classes
 from allencv_al.metrics.segmentation import SegmentationMetrics
@@ -111,7 +112,7 @@ class SegmentationModel(Model):
             mask: Class indices `[B, H, W]`, int64, or `ignore_index`.
 
         Raises:
-            ValueError: An index in the mask is neither of a class nor void. On a GPU, which nothing
+            DataError: An index in the mask is neither of a class nor void. On a GPU, which nothing
                 waits for here, the metrics find it.
         """
         found = self.scores(image)
@@ -120,7 +121,13 @@ class SegmentationModel(Model):
         if mask is None:
             return outputs
         known = mask != self.ignore_index
-        gold = within_classes(mask.where(known, 0), self.num_classes)
+        try:
+            gold = within_classes(mask.where(known, 0), self.num_classes)
+        except ValueError as error:
+            raise DataError(
+                f"a mask holds the {error}; set num_classes of the model (that of the reader "
+                "paired_image names the file)"
+            ) from None
         outputs["loss"] = self._loss(logits, gold, known)
         if self.training:
             more = self.more_loss(found, gold.where(known, self.ignore_index))

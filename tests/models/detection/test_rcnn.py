@@ -126,6 +126,13 @@ def test_keypoints_of_each_box(keypoints: list[torch.Tensor]) -> None:
     assert len(best["keypoints"]) == 2 and len(best["keypoints"][0]) == 3
 
 
+def test_keypoints_learn_in_channels_last() -> None:
+    model = keypoint_model().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    keypoints = points([10, 10, 2], [20, 20, 0], [30, 30, 2], [40, 40, 1])
+    images = IMAGES.to(memory_format=torch.channels_last)
+    model(images, **TARGETS, keypoints=keypoints)["loss"].backward()
+
+
 def test_keypoints_of_another_number_are_an_error() -> None:
     with pytest.raises(ValueError, match="image 0 of the batch: expected 2 for each of 2 boxes"):
         keypoint_model()(IMAGES, **TARGETS, keypoints=points([1.0, 1.0], [2.0, 2.0], [3.0, 3.0]))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from allencv_al.common.errors import DataError
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import Model
 from allencv_al.models.segmentation.segmentation_model import SegmentationModel
@@ -67,7 +68,7 @@ def test_a_batch_of_void_alone_has_the_loss_0() -> None:
 def test_an_index_of_no_class_is_named() -> None:
     images, masks = batch()
     masks[2, 0, 0] = 3
-    with pytest.raises(ValueError, match="class index 3: expected 0 to 2"):
+    with pytest.raises(DataError, match=r"class index 3: expected 0 to 2, .* set num_"):
         build()(images, mask=masks)
 
 

@@ -58,7 +58,7 @@ class AnnotationFields:
     bbox: bool
     bbox_class: bool
     keypoints: bool
-    num_keypoints: int
+    num_keypoints: int | None
 
 
 @DatasetReader.register("image_annotation")
@@ -95,7 +95,8 @@ class ImageAnnotationReader(AnnotatedImageReader):
         bbox: Whether to read boxes; then every object must have one.
         bbox_class: Whether to read the classes of boxes; then every object must have one.
         keypoints: Whether to read keypoints; then every object must have them.
-        num_keypoints: Number of keypoints of each object.
+        num_keypoints: Number of keypoints of each object. Default: as many as the objects have,
+            which must be one number for all; of a list of numbers a third, `x, y, v` each.
         objects_name: Key of the list of objects. A file may also be that list itself.
         bbox_format: The four numbers of a box: "coco" for x_min, y_min, width, height,
             "pascal_voc" for x_min, y_min, x_max, y_max. Default: "coco", with a warning where all
@@ -120,7 +121,7 @@ class ImageAnnotationReader(AnnotatedImageReader):
         bbox: bool = True,
         bbox_class: bool = True,
         keypoints: bool = False,
-        num_keypoints: Annotated[int, Ge(1)] = 1,
+        num_keypoints: Annotated[int, Ge(1)] | None = None,
         objects_name: str = "objects",
         bbox_format: BoxFormat | None = None,
         unannotated: Unannotated = "empty",
@@ -144,7 +145,9 @@ class ImageAnnotationReader(AnnotatedImageReader):
 
     @overrides
     def _read(self, path: Path) -> Iterable[Instance | Skipped]:
-        items = _with_visibility(list(super()._read(path)))
+        items = list(super()._read(path))
+        _check_counts(path, items)
+        items = _with_visibility(items)
         boxes = [box for item in items if isinstance(item, Instance) for box in item.boxes or ()]
         # (x_min, y_min, x_min + width, y_min + height): is (x_min, y_min, width, height) a box, too
         if (
@@ -263,8 +266,9 @@ def _class_name(value: Mapping[str, Any], key: str) -> str:
         raise ValueError(f".{error}") from None
 
 
-def _points(value: Mapping[str, Any], key: str, count: int) -> tuple[Point, ...]:
+def _points(value: Mapping[str, Any], key: str, given: int | None) -> tuple[Point, ...]:
     points: Any = value.get(key)
+    count = _count(points) if given is None else given
     # With 3 * count numbers first: 6 numbers are 2 points with visibility, or 3 without
     for size in (3, 2):  # COCO writes one list of 3 * count numbers
         if numbers_of(points, size * count):
@@ -282,6 +286,30 @@ def _points(value: Mapping[str, Any], key: str, count: int) -> tuple[Point, ...]
     if wrong:
         raise ValueError(f".{key}: expected a visibility of 0, 1 or 2, found {wrong[0]}")
     return tuple(_point(*point) for point in points)
+
+
+def _count(points: Any) -> int:
+    """Return the number of keypoints in a list of points or of numbers."""
+    if not isinstance(points, list) or not points:
+        return 1
+    if not numbers_of(points, len(points)):
+        return len(points)
+    return len(points) // (2 if len(points) % 3 else 3)
+
+
+def _check_counts(path: Path, items: Iterable[Instance | Skipped]) -> None:
+    """Raise where objects have different numbers of keypoints, which no array could hold."""
+    first: dict[int, str] = {}
+    for item in items:
+        groups = item.keypoints if isinstance(item, Instance) else None
+        for points in cast("tuple[Points, ...]", groups or ()):
+            first.setdefault(len(points), item.id if isinstance(item, Instance) else "")
+    if len(first) > 1:
+        found = " and ".join(f"{count} in {id}" for count, id in sorted(first.items()))
+        raise DataError(
+            f"{path}: expected as many keypoints of each object, found {found}; num_keypoints of "
+            "the dataset reader says which number is right"
+        )
 
 
 def _point(x: float, y: float, visibility: float | None = None) -> Point:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.config.config_check import check
@@ -195,7 +196,7 @@ BAD_OBJECTS = [
 def test_faults_are_told_all_at_once_with_file_and_field(tmp_path: Path, write_image):
     write_image("images/a.jpg")
     annotation = tmp_path / "annotations/a.json"
-    reader = ImageAnnotationReader(keypoints=True)
+    reader = ImageAnnotationReader(keypoints=True, num_keypoints=1)
     for value, expected in BAD_OBJECTS:
         write(annotation, {"objects": [CAT, value, DOG]})
         with pytest.raises(DataError) as error:
@@ -331,3 +332,18 @@ def test_text_that_cannot_be_read_is_named(content: bytes, fault: str, tmp_path,
     write(tmp_path / "annotations" / "a.json", "").write_bytes(content)
     with pytest.raises(DataError, match=fault):
         ImageAnnotationReader().read(tmp_path)
+
+
+def test_the_number_of_keypoints_is_that_of_the_objects(tmp_path: Path) -> None:
+    def write(name: str, points: list) -> None:
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{name}.png")
+        one = {"bbox": [1, 1, 9, 9], "class": "cat", "keypoints": points}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"objects": [one]}))
+
+    write("a", [1, 2, 2, 3, 4, 1, 0, 0, 0, 5, 6, 2])
+    write("b", [[1, 2, 2], [3, 4, 2], [5, 6, 2], [7, 8, 2]])
+    reader = ImageAnnotationReader(keypoints=True)
+    assert [len(one.keypoints[0]) for one in reader.read(tmp_path)] == [4, 4]
+    write("c", [1, 2])
+    with pytest.raises(DataError, match=r"found 1 in c\.png and 4 in a\.png; num_keypoints"):
+        reader.read(tmp_path)
