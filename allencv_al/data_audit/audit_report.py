@@ -130,7 +130,7 @@ def write_audit_report(path: Path, audit: DataAudit, name: str, table: Path | No
         sections={kind: TITLES[kind] for kind in kinds},
         kinds=kinds,
         findings=len(audit.findings),
-        table="" if table is None else table.name,
+        table_name="" if table is None else table.name,
     )
 
 

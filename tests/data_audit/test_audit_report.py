@@ -16,7 +16,7 @@ from allencv_al.data_audit.inspection import DataAudit
 def written(tmp_path: Path, findings: list[Finding], notes: list[str] | None = None) -> str:
     instances = {str(n): Instance(str(n), np.asarray(scene(n))) for n in range(3)}
     audit = DataAudit(findings, 3, 2, 2, instances, notes or [])
-    write_audit_report(tmp_path / "report.html", audit, "my set")
+    write_audit_report(tmp_path / "report.html", audit, "my set", tmp_path / "found.csv")
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -31,6 +31,7 @@ def test_few_of_many_are_shown(tmp_path: Path) -> None:
     page = written(tmp_path, [Finding("dark", 0.5, id="0")] * (MOST_OF_A_KIND + 5))
     assert page.count("<img ") == MOST_OF_A_KIND
     assert "5 more findings" in page
+    assert "The table <bdi>found.csv</bdi> has all of them." in page
 
 
 def test_nothing_found_and_notes(tmp_path: Path) -> None:
