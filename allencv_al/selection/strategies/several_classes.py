@@ -73,6 +73,8 @@ class LabelCardinality(QueryStrategy):
     @overrides
     def score(self, pool: Pool) -> NDArray[np.float32]:
         p = _probabilities(pool)
+        if not len(p):  # no items have no usual number of classes
+            return np.zeros(0, np.float32)
         shown = p >= 0.5
         counts = shown.sum(axis=1)
         known = pool.labeled_counts
