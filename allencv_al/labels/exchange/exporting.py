@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.tables import read_table
 from allencv_al.labels.audit_sample import AUDIT, AuditStore
+from allencv_al.labels.exchange import CARRIED
 from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.label_store import LabelEvent, LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.labels.sessions.answers import Answer
 from allencv_al.labels.sessions.label_values import SINGLE_LABEL
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, AgreedLabel, LabelingStore
+from allencv_al.tasks.base import label_task
 
 _TABLE_NAME = "labels.csv"  # which a run writes, with the paths of its labeled images
 
@@ -62,7 +64,23 @@ def task_of(folder: Path) -> tuple[str, list[str]]:
     if (folder / LABELING_NAME).is_file():
         with LabelingStore(folder / LABELING_NAME, create=False) as store:
             return store.values.task_name, list(store.classes.names().values())
-    return SINGLE_LABEL, []
+    if not (folder / DATABASE_NAME).is_file():
+        return SINGLE_LABEL, []
+    with RunDatabase(folder / DATABASE_NAME, create=False) as database:
+        events = LabelStore(database).current().values()
+    return _task_of_texts([event.label for event in events if event.label is not None]), []
+
+
+def _task_of_texts(texts: Sequence[str]) -> str:
+    """Return the task that all labels fit: a run does not record the kind of its labels."""
+    if not texts or not all(text[:1] in ("[", "{") for text in texts):
+        return SINGLE_LABEL  # without the import of torch that other tasks need
+    fitting = (
+        name
+        for name in CARRIED["label-studio"]
+        if name != SINGLE_LABEL and not any(map(label_task(name).problem, texts))
+    )
+    return next(fitting, SINGLE_LABEL)
 
 
 def labeling_beside(folder: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange import OF_ANNOTATORS
 from allencv_al.labels.exchange.class_folders import read_class_folders, write_class_folders
-from allencv_al.labels.exchange.exporting import image_files, labeling_beside, read_entries
+from allencv_al.labels.exchange.exporting import image_files, labeling_beside, read_entries, task_of
 from allencv_al.labels.exchange.formats import TEXT_FORMATS
 from allencv_al.labels.exchange.importing import import_entries
 from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
@@ -89,3 +89,21 @@ def test_an_audit_survives_every_format(
     with LabelingStore(other / LABELING_NAME, create=False) as store:
         assert store.audit.ids() == {"1.png", "2.png"}
         assert [one.label for one in store.agreed_labels(1)][:2] == ["cat", "<dog>"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "task"),
+    [
+        (["cat", "[x"], "single_label"),
+        (["[x", "[y"], "single_label"),
+        (["[]", '["cat"]'], "multi_label"),
+        (["[]", '[{"label": "cat", "x": 1, "y": 2, "width": 3, "height": 4}]'], "detection"),
+        (['{"png": "masks/a.png"}'], "segmentation"),
+        ([], "single_label"),
+    ],
+)
+def test_the_kind_of_the_labels_of_a_run(texts: list[str], task: str, tmp_path: Path) -> None:
+    with RunDatabase(tmp_path / DATABASE_NAME) as database:
+        labels = [NewLabel(f"{n}.png", text, "anna", 1, "x") for n, text in enumerate(texts)]
+        LabelStore(database).add(labels)
+    assert task_of(tmp_path) == (task, [])
