@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,15 @@ from fixtures.doc_page import DocPage
 from PIL import Image
 
 from allencv_al.__main__ import main
+from allencv_al.active_learning.run import RunOptions, active_learn
+from allencv_al.common import Params
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 from allencv_al.data.sample_data.shapes import SHAPES, write_shapes
+from allencv_al.labels.label_store import LabelKind, LabelStore
+from allencv_al.labels.run_database import RunDatabase
+from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.labeling_store import LabelingStore
+from allencv_al.tasks.detection_task import boxes_text
 
 GUIDE = DocPage("docs/how_to/masks_and_boxes.md")
 
@@ -78,6 +87,67 @@ def test_a_detector_goes_through_the_commands(capsys: pytest.CaptureFixture[str]
     metrics = evaluated(capsys)
     assert set(metrics["per_class_AP"]) == set(SHAPES)
     assert [sorted(row) for row in predicted(capsys)] == [["image_path", "objects"]] * 3
+
+
+@pytest.mark.slow
+def test_the_boxes_of_a_page_teach_a_detector_in_a_loop() -> None:
+    write(10, 3)
+    true = {
+        path.stem: json.loads(path.read_text())["objects"]
+        for path in Path("shapes/train/annotations").iterdir()
+    }
+    config = json.loads(config_of_guide("fcos", num_epochs=1).read_text())
+    config["test_data_path"] = config["validation_data_path"]
+    page = {"type": "labeling_server", "port": 0, "settle_seconds": 0}
+    config["active_learning"] = {
+        "annotator": page,
+        "query_size": 3,
+        "budget": 6,
+        "strategy": "entropy",
+        "classes": list(SHAPES),
+    }
+    for path in Path("shapes/train/annotations").iterdir():
+        path.unlink()  # nobody has drawn these boxes yet
+    config["dataset_reader"]["unannotated"] = "unlabeled"
+    is_done = threading.Event()
+    person = threading.Thread(target=draw_boxes, args=(Path("loop"), true, is_done))
+    person.start()
+    try:
+        records = active_learn(Params(config), Path("loop"), RunOptions(files=False))
+    finally:
+        is_done.set()
+        person.join()
+    assert [record.labels for record in records] == [0, 3, 6]
+    assert all(record.metrics["mean_average_precision"] is not None for record in records[1:])
+    assert [pick.reason["rank"] for pick in records[1].picks] == [0, 1, 2]
+    with RunDatabase("loop/run.sqlite", create=False) as database:
+        labels = LabelStore(database).labels()
+    assert labels == {id: text_of(true[Path(id).stem], str) for id in labels}
+
+
+def text_of(objects: list[dict[str, Any]], name: Callable[[str], str]) -> str:
+    sides = ("x", "y", "width", "height")
+    return boxes_text(
+        {"label": name(one["class"]), **dict(zip(sides, one["bbox"], strict=True))}
+        for one in objects
+    )
+
+
+def draw_boxes(
+    run: Path, true: Mapping[str, list[dict[str, Any]]], is_done: threading.Event
+) -> None:
+    """Draw the true boxes in each image that the labeling of a run asks for."""
+    while not (run / "labeling.sqlite").is_file():
+        if is_done.wait(0.05):
+            return
+    with LabelingStore(run / "labeling.sqlite") as store:
+        while not is_done.wait(0.05):
+            numbers = {name: f"c{number}" for number, name in store.classes.names().items()}
+            for item, _ in store.leases.next_items("Anna", 6):
+                text = text_of(true[Path(item.id).stem], numbers.__getitem__)
+                key = f"box-{item.item:08d}"
+                new = NewAnswer("Anna", key, item.item, LabelKind.LABEL, text=text)
+                store.answers.add(new, is_first=True)
 
 
 def test_a_detector_refuses_normalized_images_and_a_loss_of_evaluation(

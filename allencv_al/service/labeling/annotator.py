@@ -28,6 +28,7 @@ from allencv_al.service.web.access import (
 )
 from allencv_al.service.web.running import ServerThread, start_in_thread
 from allencv_al.service.web.web_settings import WebSettings, is_loopback
+from allencv_al.tasks.base import LabelTask
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class LabelingServerAnnotator(Annotator):
         if not request.items:
             return []
         store = self._opened(request.folder)
+        store.values.set_task(request.task.name())
         store.classes.add(list(request.classes or request.seen), _OWNER)
         items = [NewItem.picked(pick, len(request.items)) for pick in request.picks()]
         batch = store.items.open_batch(
@@ -103,7 +105,10 @@ class LabelingServerAnnotator(Annotator):
             self._wait(store, batch, request.folder)
         # The store normalizes names; the data may spell them otherwise
         given = {check_class_name(name): name for name in request.classes or request.seen}
-        return [_label(agreed, batch, given) for agreed in store.agreed_labels(batch.batch)]
+        return [
+            _label(agreed, batch, request.task, given)
+            for agreed in store.agreed_labels(batch.batch)
+        ]
 
     @overrides
     def close(self) -> None:
@@ -187,11 +192,15 @@ class LabelingServerAnnotator(Annotator):
         return TokenAccess({token: Identity("")})
 
 
-def _label(agreed: AgreedLabel, batch: LabelBatch, given: Mapping[str, str]) -> NewLabel:
+def _label(
+    agreed: AgreedLabel, batch: LabelBatch, task: LabelTask, given: Mapping[str, str]
+) -> NewLabel:
     key = f"labeling:{agreed.event_id or f'{batch.batch}:{agreed.id}'}"
     return NewLabel(
         id=agreed.id,
-        label=None if agreed.label is None else given.get(agreed.label, agreed.label),
+        label=None
+        if agreed.label is None
+        else task.renamed(agreed.label, lambda name: given.get(name, name)),
         annotator=agreed.annotator or _NAME,
         round=batch.round or 0,
         source=_NAME,
