@@ -107,7 +107,7 @@ def test_the_boxes_of_a_page_teach_a_detector_in_a_loop() -> None:
         "classes": list(SHAPES),
     }
     for path in Path("shapes/train/annotations").iterdir():
-        path.unlink()  # nobody has drawn these boxes yet
+        path.unlink()  # no annotator has drawn these boxes yet
     config["dataset_reader"]["unannotated"] = "unlabeled"
     is_done = threading.Event()
     person = threading.Thread(target=draw_boxes, args=(Path("loop"), true, is_done))
