@@ -7,6 +7,7 @@ archive, and of a run that is recovered.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -42,10 +43,20 @@ _OF_TENSORBOARD = {
     "should_log_parameter_statistics": "should_log_parameter_statistics",
     "should_log_learning_rate": "should_log_learning_rate",
 }
-# Other trainers, and those of users, give keys of the same name a meaning of their own
 # AllenCV's detectors, which took normalized images and chose the best epoch by the loss
 _DETECTORS = ("rpn", "faster_rcnn", "faster_rcnn2", "keypoint_rcnn")
 
+# Its models that only read weights of other projects
+_OBSOLETE = {
+    "detectron_rpn": '"rpn" with a backbone',
+    "pretrained_rpn": '"rpn" with a backbone, and its weights by the initializer',
+    "pretrained_detectron_faster_rcnn": (
+        '{"type": "torchvision_detection", "model": "fasterrcnn_resnet50_fpn", '
+        '"weights": "DEFAULT"}, which has the same weights'
+    ),
+}
+
+# Other trainers, and those of users, give keys of the same name a meaning of their own
 _TRAINERS = (None, "default", "gradient_descent")
 
 
@@ -67,7 +78,7 @@ def translate(config: dict[str, Any]) -> None:
         _rename_transforms(config.get(reader))
     if "iterator" in config:  # of AllenNLP 0.9; today's configs get a fault with the reason
         _fit_to_detector(config, trainer)
-    faults = _translate_vocabulary(config)
+    faults = [*_translate_vocabulary(config), *_obsolete_models(config)]
     for old, new in _MOVED.items():
         if is_known or not old.startswith("trainer."):
             faults += _move(config, old, new)
@@ -103,6 +114,15 @@ def _rename_transforms(reader: Any) -> None:
         if isinstance(step, dict) and step.get("type") == "keypoint_resize":
             step["type"] = "resize"
             _warn("the transform keypoint_resize", "is now resize")
+
+
+def _obsolete_models(config: dict[str, Any]) -> Iterator[Fault]:
+    """Yield each model of AllenCV that is no more, with what to use instead."""
+    for path in ("model.type", "model.rpn.type"):
+        holder = _holder(config, path)
+        name = None if holder is None else holder.get("type")
+        if isinstance(name, str) and name in _OBSOLETE:
+            yield Fault(path, f'there is no "{name}" any more; use {_OBSOLETE[name]}')
 
 
 def _fit_to_detector(config: dict[str, Any], trainer: dict[str, Any]) -> None:

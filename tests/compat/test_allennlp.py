@@ -247,3 +247,20 @@ def test_python_code_may_give_an_old_config_as_a_plain_dictionary(images: Path) 
     config = Params.from_file(OLD, ext_vars={"TRAIN_PATH": str(images)}).as_dict()
     config["iterator"] = config.pop("data_loader")
     assert isinstance(Experiment.from_params(config), Experiment)
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "remedy"),
+    [
+        ({"type": "detectron_rpn"}, "model.type", '"rpn" with a backbone'),
+        ("pretrained_detectron_faster_rcnn", "model.type", "fasterrcnn_resnet50_fpn"),
+        ({"type": "faster_rcnn", "rpn": {"type": "detectron_rpn"}}, "model.rpn.type", '"rpn"'),
+    ],
+)
+def test_models_of_weights_that_are_gone_name_what_to_use(
+    model: Any, path: str, remedy: str
+) -> None:
+    with pytest.raises(ConfigurationFaults) as raised:
+        allennlp.translate({"model": model})
+    (fault,) = raised.value.faults
+    assert fault.path == path and remedy in fault.message
