@@ -324,7 +324,10 @@ def _print_progress(store: LabelingStore, table: Path | None, source: Path) -> N
     parts += [f"{progress.unreadable} unreadable"] if progress.unreadable else []
     sys.stderr.write(f"{', '.join(parts)}\n")
     _print_conflicting_copies(store, batch.batch)
-    if table is not None and table.is_file():
+    if store.values.task is not None and table is not None:
+        folder = shlex.quote(str(table.parent))
+        sys.stderr.write(f"labels: allencv-al export-labels {folder} writes them for training\n")
+    elif table is not None and table.is_file():
         near = table.relative_to(here) if table.is_relative_to(here := Path.cwd()) else table
         keys: dict[str, str | None] = {
             "dataset_reader.type": "manifest",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -27,6 +26,7 @@ _SIDES = ("x", "y", "width", "height")
 _EXAMPLE = '[{"label": "cat", "x": 4, "y": 6, "width": 20, "height": 10}]'
 
 _LEAST_SCORE = 0.05  # of detections that count; those below are mostly noise
+_MOST_PIXELS = 1e9  # also a limit for whole numbers that no float holds
 _TOP = 10  # detections
 _LEAST_SHOWN = 0.3  # score of what a person is shown
 _OUTLINE = "#ff3b8d"
@@ -85,7 +85,7 @@ class Detection(LabelTask):
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
         try:
             boxes = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # a request may nest lists without end
             boxes = None
         if not isinstance(boxes, list):
             return f"expected a JSON array of boxes such as {_EXAMPLE}, found {text}"
@@ -223,7 +223,7 @@ def _box_problem(box: Any, classes: Collection[str] | None) -> str | None:
     for side in _SIDES:
         value: Any = box.get(side)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (is_number and math.isfinite(value)):
+        if not (is_number and abs(value) <= _MOST_PIXELS):
             return f"expected a number of pixels as {side}, found {repr_json(value)}"
     if box["width"] <= 0 or box["height"] <= 0:
         return f"expected a box with an area, found {repr_json(box)}"

@@ -65,7 +65,7 @@ class MultiLabel(LabelTask):
         if written.lstrip().startswith("["):
             try:
                 names = json.loads(written)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return written
         is_plain = all(isinstance(name, str) and name.strip() for name in names)
         return tags_text(names) if is_plain else written
@@ -74,7 +74,7 @@ class MultiLabel(LabelTask):
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
         try:
             names = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             names = None
         if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
             shown = '["cat", "dog"] or cat; dog, [] for none'

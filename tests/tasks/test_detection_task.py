@@ -96,3 +96,14 @@ def test_boxes_that_score_are_drawn_and_counted():
     corner = round(2 * BOX["y"]), round(2 * BOX["x"])
     assert drawn[corner].any() and not np.asarray(image).any()
     assert not np.asarray(TASK.drawn(image, {"objects": [low]})).any()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 900 + "]" * 900])
+def test_endless_lists_are_no_boxes(text):
+    assert TASK.problem(text) is not None
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", str(10**400)])
+def test_numbers_without_end_are_no_pixels(number):
+    text = f'[{{"label": "cat", "x": {number}, "y": 2, "width": 3, "height": 4}}]'
+    assert "expected a number of pixels as x" in str(TASK.problem(text))
