@@ -82,7 +82,7 @@ def export_model(
         ConfigurationError: The model or a transform cannot be exported, or a package is missing.
         DataError: The file gives other classes than the archive; it is not kept.
     """
-    if archive.model.label_task not in _TASKS:
+    if archive.model.task.name() not in _TASKS:
         raise ConfigurationError(
             f"{type(archive.model).__name__} cannot be exported: expected a model of one class per "
             "image"

@@ -17,6 +17,7 @@ from allencv_al.common.errors import AllenCVError, ConfigurationError
 
 ENTRY_POINT_GROUP = "allencv_al.plugins"
 
+_OWN_PACKAGE = __name__.partition(".")[0]
 _NOT_COMPONENTS = ("__main__", "conftest", "setup", "tests")
 
 _included_packages: set[str] = set()
@@ -71,7 +72,9 @@ def included_packages() -> frozenset[str]:
 
 def is_user_module(name: str) -> bool:
     """Return whether a module is user code: a script, included, or of an installed plugin."""
-    return name.partition(".")[0] in {"__main__", *_included_packages, *_plugin_packages}
+    top = name.partition(".")[0]
+    # Commands of AllenCV's tutorial include parts of this package, which are no user's
+    return top != _OWN_PACKAGE and top in {"__main__", *_included_packages, *_plugin_packages}
 
 
 def is_included(top_package: str) -> bool:

@@ -241,3 +241,10 @@ def test_an_entry_point_without_its_module_is_named(distribution: Path) -> None:
     write(distribution, "entry_points.txt", "[allencv_al.plugins]\nfake = not_installed_here\n")
     with pytest.raises(ConfigurationError, match=r"plugin fake \(not_installed_here\) fails"):
         import_plugins()
+
+
+def test_parts_of_this_package_stay_no_user_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_included_packages", {"mine"})
+    plugins.import_package("allencv_al.models")
+    assert plugins.is_user_module("mine.models")
+    assert not plugins.is_user_module("allencv_al.data.instance")

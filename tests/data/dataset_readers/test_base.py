@@ -313,8 +313,8 @@ def test_every_registered_reader_is_found_built_and_documented():
 
     names = set(DatasetReader.builtin)
     assert names == {
-        *("cifar_binary", "cifar_python", "coco", "idx", "image_annotation"),
-        "image_classification_directory",
+        *("cifar_binary", "cifar_python", "coco", "cvat", "idx", "image_annotation"),
+        *("image_classification_directory", "label_studio", "labelme"),
         *("manifest", "paired_image", "pascal_voc", "vectors", "yolo"),
     }
     for name in names:

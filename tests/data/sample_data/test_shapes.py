@@ -75,7 +75,7 @@ def test_classes_are_those_of_the_boxes_and_the_label_is_of_the_largest(items) -
     for (row, _), (one, _), (_, sample) in zip(
         *(items[name] for name in ("manifest", "coco", "paired_image")), strict=True
     ):
-        assert row.metadata["labels"] == sorted(set(one.box_labels or ()))
+        assert row.labels == tuple(sorted(set(one.box_labels or ())))
         assert sample.mask is not None
         counts = np.bincount(sample.mask.ravel(), minlength=4)[1:]
         if len(one.box_labels or ()) <= 1:

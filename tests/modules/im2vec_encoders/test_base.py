@@ -37,7 +37,7 @@ def images(batch_size: int = 2) -> torch.Tensor:
 
 
 def test_there_is_a_config_for_every_name() -> None:
-    assert sorted(FROM_MAPS | FROM_IMAGES) == Im2VecEncoder.list_available()
+    assert sorted(FROM_MAPS | FROM_IMAGES) == sorted(Im2VecEncoder.builtin)
 
 
 @pytest.mark.parametrize("name", FROM_MAPS)

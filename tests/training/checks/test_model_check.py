@@ -99,7 +99,7 @@ def test_a_model_that_cannot_be_built_on_meta_is_left_to_the_training(
     def refuse(*_: Any, **__: Any) -> None:
         raise NotImplementedError
 
-    monkeypatch.setattr("allencv_al.models.basic_classifier._label_count", refuse)
+    monkeypatch.setattr("allencv_al.models.basic_classifier.label_count", refuse)
     assert group_faults_of(group_config, [[["^encoder"]]]) == {}
 
 
