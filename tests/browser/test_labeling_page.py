@@ -64,6 +64,25 @@ def test_undo_goes_back_through_a_reload(
     assert page.locator("#undo").is_disabled()
 
 
+def test_an_answer_whose_receipt_was_lost_is_undone_by_one_key(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(5)
+    page = new_page()
+    enter(page, labeling)
+
+    page.route("**/api/answers", lambda route: route.fetch() and None)  # the page hears nothing
+    first = press(page, "1")
+    labeling.wait(1)
+    page.reload()
+    page.unroute("**/api/answers")
+    expect(page.locator("#file-name")).not_to_be_empty()
+    page.keyboard.press("z")
+    expect(page.locator("#file-name")).to_have_text(first)
+    assert labeling.said() == {}
+    assert page.locator("#undo").is_disabled()
+
+
 def test_two_browsers_never_show_the_same_image(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:

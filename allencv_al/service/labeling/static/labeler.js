@@ -50,6 +50,8 @@ export class Labeler extends EventTarget {
     for (const answer of await this.outbox.adopt()) {
       if (answer.taken_back) continue;
       for (const item of imagesOf(answer)) this.answered.add(item);
+      // Stored, and the page was closed before it heard so: the history has it already
+      if (this.given.some((one) => isOf(one, answer))) continue;
       this.given.push({
         item: itemOf({ ...answer, file_name: answer.image }),
         answer,
@@ -434,6 +436,11 @@ function givenOf(answers) {
     }
   }
   return given;
+}
+
+/** Return whether a stored answer is that of the outbox. */
+function isOf(given, answer) {
+  return answer.items ? given.group === answer.client_id : given.item.id === answer.item;
 }
 
 function itemOf(answer) {
