@@ -15,9 +15,7 @@ from allencv_al.selection.strategies.shared import canonical_rows, kernel_covera
 
 COUNT = 60_000
 WRAPPERS = ("narrowing", "combining")
-# Strategies of several classes take other arrays; none of theirs is larger than [N, C]
-LEFT_OUT = (*WRAPPERS, "several_classes")
-NAMES = [name for name, home in QueryStrategy.builtin.items() if not home.endswith(LEFT_OUT)]
+NAMES = [name for name, home in QueryStrategy.builtin.items() if not home.endswith(WRAPPERS)]
 SAMPLES = {"max_references": 1000, "max_candidates": 2000}
 OPTIONS: dict[str, dict[str, Any]] = {
     "bands": {
@@ -47,10 +45,12 @@ def pool() -> Pool:
         [str(index) for index in range(COUNT)],
         logits=random_rows(COUNT, 10),
         mc_logits=random_rows(COUNT, 20, 10),
+        label_logits=random_rows(COUNT, 10),
         embeddings=random_rows(COUNT, 256),
         labeled_embeddings=random_rows(50, 256),
         labeled_logits=random_rows(50, 10),
         labeled_labels=np.arange(50) % 10,
+        labeled_counts=(random_rows(50, 10) > 0).astype(np.int64),
         target_mc_logits=random_rows(3, 20, 10),
     )
 
