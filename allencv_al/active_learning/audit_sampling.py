@@ -13,8 +13,7 @@ from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.round_metrics import PREDICTING, confidences, predicted_texts
 from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.labels.audit_sample import AuditStore, is_audit
-from allencv_al.labels.copies import copies_of_images
+from allencv_al.labels.audit_sample import AuditStore, copies_of_images, is_audit
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import UNTOLD, LabelEvent, LabelKind
 from allencv_al.labels.run_database import Query

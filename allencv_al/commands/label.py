@@ -344,7 +344,7 @@ def _print_progress(store: LabelingStore, table: Path | None, source: Path) -> N
 
 
 def _print_conflicting_copies(store: LabelingStore, batch: int) -> None:
-    from allencv_al.labels.copies import copies_of
+    from allencv_al.labels.audit_sample import copies_of
 
     labels = {
         final.id: final.label for final in store.agreed_labels(batch) if final.label is not None

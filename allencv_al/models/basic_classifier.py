@@ -22,25 +22,22 @@ from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import within_classes
-from allencv_al.metrics.classification import CategoricalAccuracy
-from allencv_al.metrics.classifier_metrics import ClassifierMetrics
-from allencv_al.models.classifier_rules import (
-    ALL_ZERO,
-    SEVERAL,
-    label_count,
-    smoothing_rule,
-    task_rule,
-    weights_rule,
-)
+from allencv_al.metrics.classification import CategoricalAccuracy, ClassifierMetrics
 from allencv_al.models.decision_threshold import DecisionThreshold
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.models.encoder_chain import (
+    ALL_ZERO,
+    SEVERAL,
     chain_faults,
     chain_is_fixed,
     count_from,
     encoders_in,
     is_fixed,
+    label_count,
     map_shape,
+    smoothing_rule,
+    task_rule,
+    weights_rule,
 )
 from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.models.multi_label_head import MultiLabelHead, balanced_weights

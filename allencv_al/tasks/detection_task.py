@@ -19,7 +19,8 @@ from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.frame import Frame
 from allencv_al.data.instance import Instance
-from allencv_al.tasks.base import Aggregate, LabelTask
+from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.score_axes import Aggregate
 from allencv_al.tasks.unit_scores import aggregated, sigmoid_scores
 
 _SIDES = ("x", "y", "width", "height")

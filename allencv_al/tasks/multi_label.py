@@ -13,7 +13,8 @@ from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.instance import Instance
-from allencv_al.tasks.base import Aggregate, LabelTask
+from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.score_axes import Aggregate
 
 if TYPE_CHECKING:
     from torch import Tensor

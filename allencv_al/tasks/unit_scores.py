@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from allencv_al.tasks.base import AGGREGATES, UNIT_SCORES
+from allencv_al.tasks.score_axes import AGGREGATES, UNIT_SCORES
 
 
 def aggregated(units: Tensor, top: int = 1) -> Tensor:

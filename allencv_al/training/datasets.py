@@ -15,8 +15,7 @@ from allencv_al.common.names import counted, did_you_mean, listed
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.labels.audit_sample import is_audit
-from allencv_al.labels.copies import copies_of_images, equal_images
+from allencv_al.labels.audit_sample import copies_of_images, equal_images, is_audit
 from allencv_al.tasks.base import LabelTask
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from allencv_al.__main__ import main
 from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.metrics.accuracy_interval import with_intervals
-from allencv_al.metrics.classifier_metrics import ClassifierMetrics
+from allencv_al.metrics.classification import ClassifierMetrics
 from allencv_al.service.pipeline.sql_client import create_database
 
 REPOSITORY = Path(__file__).resolve().parents[2]

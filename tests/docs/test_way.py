@@ -8,7 +8,7 @@ import sys
 import pytest
 from fixtures.doc_page import REPOSITORY
 
-MOST_FILES = 84
+MOST_FILES = 80
 
 
 def way(*arguments: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.config_check import ConfigView, check
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.user_mistakes import UserCodeError
@@ -76,3 +76,24 @@ def test_a_map_of_the_wrong_form_names_the_users_class() -> None:
 
     with pytest.raises(UserCodeError, match=r"Mine.output_shape: .*\(channels, height, width\)"):
         map_shape(Mine(), IMAGES)
+
+
+CONFIG = {"type": "basic_image_classifier", "im2vec_encoder": "pool"}
+
+
+def faults(**keys: Any) -> dict[str, str]:
+    return {fault.path: fault.message for fault in check(Model, {**CONFIG, **keys})}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("loss", "multi_margin"), ("label_smoothing", 0.1), ("decision_class", "a")]
+)
+def test_what_is_of_one_class_per_image_is_refused_for_several(key: str, value: Any) -> None:
+    assert key not in faults(**{key: value})
+    assert key in faults(task="multi_label", **{key: value})
+
+
+def test_thresholds_are_of_several_classes() -> None:
+    assert "thresholds" in faults(thresholds="f1")
+    assert "thresholds" not in faults(task="multi_label", thresholds="f1")
+    assert "thresholds" in faults(task="multi_label", thresholds=1.5)

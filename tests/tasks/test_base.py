@@ -2,10 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from scipy.stats import entropy
 
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.instance import Instance
 from allencv_al.tasks import LabelTask, label_task
+from allencv_al.tasks.score_axes import AGGREGATES
+from allencv_al.tasks.unit_scores import softmax_scores
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 BOXES = '[{"label": "cat", "x": 1, "y": 2, "width": 3, "height": 1.5}]'
@@ -65,3 +69,18 @@ def test_a_task_of_a_user_keeps_its_text_in_the_label():
 def test_masks_are_named_by_their_files():
     item = Instance("a", IMAGE, mask=Path("masks") / "a.png")
     assert label_task("segmentation").text_of(item) == LABELS["segmentation"]
+
+
+def test_scores_equal_those_of_scipy():
+    logits = torch.randn(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    p = np.sort(np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True), axis=1)
+    wanted = np.stack([1 - p[:, -1], 1 - (p[:, -1] - p[:, -2]), entropy(p, axis=1)], axis=1)
+    assert softmax_scores(logits).numpy() == pytest.approx(wanted, abs=1e-6)
+    found = label_task("single_label").unit_scores({"logits": logits})
+    for column in range(len(AGGREGATES)):  # of one unit, all are the same
+        assert torch.equal(found[:, :, column], softmax_scores(logits))
+
+
+def test_one_class_and_certain_classes_have_no_uncertainty():
+    assert softmax_scores(torch.zeros(2, 1)).tolist() == [[0.0, 0.0, 0.0]] * 2
+    assert softmax_scores(torch.tensor([[200.0, 0.0]])).tolist() == [[0.0, 0.0, 0.0]]

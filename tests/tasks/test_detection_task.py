@@ -9,8 +9,8 @@ from PIL import Image
 from allencv_al.data.frame import Frame
 from allencv_al.data.instance import Instance
 from allencv_al.tasks import label_task
-from allencv_al.tasks.base import AGGREGATES
 from allencv_al.tasks.detection_task import sigmoid_class_scores
+from allencv_al.tasks.score_axes import AGGREGATES
 
 TASK = label_task("detection")
 BOX = {"label": "cat", "x": 1, "y": 2, "width": 3, "height": 4}

@@ -5,8 +5,8 @@ from scipy.stats import bernoulli
 
 from allencv_al.data.instance import Instance
 from allencv_al.tasks import label_task
-from allencv_al.tasks.base import AGGREGATES
 from allencv_al.tasks.multi_label import tags_text
+from allencv_al.tasks.score_axes import AGGREGATES
 from allencv_al.tasks.unit_scores import sigmoid_scores
 
 TASK = label_task("multi_label")

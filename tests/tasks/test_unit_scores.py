@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from allencv_al.tasks.base import AGGREGATES
+from allencv_al.tasks.score_axes import AGGREGATES
 from allencv_al.tasks.unit_scores import aggregated, log_mean
 
 

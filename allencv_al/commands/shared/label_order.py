@@ -108,7 +108,7 @@ def _are_next(store: LabelingStore, batch: int, waiting: Sequence[NewItem]) -> b
 
 def _copies_of_audit(pool: Sequence[Instance], audit: Collection[str]) -> set[str]:
     """Return the images that would tell a model an image of the audit, which are not asked for."""
-    from allencv_al.labels.copies import copies_of_images
+    from allencv_al.labels.audit_sample import copies_of_images
 
     copies = copies_of_images(pool, audit)
     if copies:
@@ -175,7 +175,7 @@ def _ordered(
     seed: int,
 ) -> list[NewItem]:
     """Return the next `size` images, in labeling order."""
-    from allencv_al.labels.copies import copies_of
+    from allencv_al.labels.audit_sample import copies_of
     from allencv_al.labels.sessions.items import NewItem
 
     if args.query_size is not None or args.strategy is not None:

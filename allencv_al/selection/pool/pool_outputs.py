@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import listed
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
-from allencv_al.tasks.base import AGGREGATES, UNIT_SCORES
+from allencv_al.tasks.score_axes import AGGREGATES, UNIT_SCORES
 
 ARRAYS = ("logits", "mc_logits", "label_logits", "scores", "embeddings")
 """Outputs that can be computed for a pool."""

@@ -25,7 +25,8 @@ from allencv_al.selection.strategies.shared.pick_check import (
     checked_scores,
     checked_selection,
 )
-from allencv_al.tasks.base import Aggregate, LabelTask
+from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.score_axes import Aggregate
 
 _HERE = "allencv_al.selection.strategies"
 _MEGABYTE = 2**20

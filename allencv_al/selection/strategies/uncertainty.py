@@ -19,7 +19,8 @@ from allencv_al.selection.strategies.shared.softmax import (
     shifted,
     softmax,
 )
-from allencv_al.tasks.base import AGGREGATES, UNIT_SCORES, Aggregate, LabelTask
+from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.score_axes import AGGREGATES, UNIT_SCORES, Aggregate
 
 _BYTES_PER_LOGIT = 16  # the block itself and its intermediates
 

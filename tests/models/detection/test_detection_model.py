@@ -12,7 +12,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import Model
 from allencv_al.models.detection.detection_model import DetectionModel
 from allencv_al.predictors.prediction_json import dump_line, rows_of_outputs
-from allencv_al.tasks.base import AGGREGATES
+from allencv_al.tasks.score_axes import AGGREGATES
 
 NAMES = Vocabulary({"labels": {"cat": 1, "dog": 1}})
 PYRAMID: dict[str, Any] = {

@@ -10,7 +10,8 @@ import pytest
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies.base import QueryStrategy, needs_of
-from allencv_al.tasks.base import AGGREGATES, UNIT_SCORES, label_task
+from allencv_al.tasks.base import label_task
+from allencv_al.tasks.score_axes import AGGREGATES, UNIT_SCORES
 
 IDS = [f"{number}.png" for number in range(12)]
 SEGMENTATION, DETECTION = label_task("segmentation"), label_task("detection")
