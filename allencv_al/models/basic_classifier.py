@@ -160,15 +160,7 @@ class BasicImageClassifier(Model):
         if task in SEVERAL:
             self.metric_inputs = frozenset({"labels"})  # type: ignore[misc]
         super().__init__(vocab, regularizer, metrics)
-        shape = image_shape or _UNKNOWN_IMAGES
-        self._im2im_encoder: Im2ImEncoder | None = None
-        if im2im_encoder is not None:
-            self._im2im_encoder = Lazy.wrap(im2im_encoder).construct(**input_sizes(shape))
-            channels = count_from(self._im2im_encoder, "get_input_channels")
-            shape = map_shape(self._im2im_encoder, image_shape or (channels, None, None))
-        self._im2vec_encoder = Lazy.wrap(im2vec_encoder).construct(**input_sizes(shape))
-        if im2im_encoder is not None or image_shape is not None:
-            self._im2vec_encoder.check_input(*shape)
+        self._make_encoders(im2im_encoder, im2vec_encoder, image_shape)
         self._label_namespace = label_namespace
         self._num_labels = label_count(vocab, label_namespace, num_labels)
         self._label_smoothing = label_smoothing
@@ -451,6 +443,22 @@ class BasicImageClassifier(Model):
         if not any(weights):
             raise ConfigurationError(f"class_weights: {ALL_ZERO}")
         return torch.tensor(weights, dtype=torch.float32)
+
+    def _make_encoders(
+        self,
+        im2im_encoder: Lazy[Im2ImEncoder] | None,
+        im2vec_encoder: Lazy[Im2VecEncoder],
+        image_shape: ImageShape | None,
+    ) -> None:
+        shape = image_shape or _UNKNOWN_IMAGES
+        self._im2im_encoder: Im2ImEncoder | None = None
+        if im2im_encoder is not None:
+            self._im2im_encoder = Lazy.wrap(im2im_encoder).construct(**input_sizes(shape))
+            channels = count_from(self._im2im_encoder, "get_input_channels")
+            shape = map_shape(self._im2im_encoder, image_shape or (channels, None, None))
+        self._im2vec_encoder = Lazy.wrap(im2vec_encoder).construct(**input_sizes(shape))
+        if im2im_encoder is not None or image_shape is not None:
+            self._im2vec_encoder.check_input(*shape)
 
     def _read_weights_file(self, path: Path | None) -> None:
         if path is None or not reading_enabled():
