@@ -184,11 +184,15 @@ def test_predictions_are_accepted_after_a_random_sample(
     expect(page.locator("#accept-text")).to_contain_text("20 images of the random sample are left")
     expect(page.locator("#accept-store")).to_be_hidden()
     page.locator("#accept-check").click()
+    expect(page.locator("#view-label")).to_be_visible()
+    expect(page.locator("#view-label")).to_have_attribute("aria-busy", "false")
     sample = {
         labeling.store.items.item(item).id for item in labeling.store.acceptances.being_checked()
     }
     seen = set()
     for left, key in zip(range(19, -1, -1), "2" + "1" * 19, strict=True):
+        # Quicker than the server: no image is shown for a moment, and a key is no answer
+        expect(page.locator("#file-name")).to_contain_text(".png")
         expect(page.locator("#guess")).to_be_hidden()
         name = page.locator("#file-name").inner_text()
         seen.add(name)

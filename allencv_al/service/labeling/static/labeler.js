@@ -90,8 +90,10 @@ export class Labeler extends EventTarget {
   /** Load the images anew: those that this annotator holds come first. */
   async restartQueue() {
     this.queue = [];
+    byId("view-label").setAttribute("aria-busy", "true"); // the image of before is still seen
     await this.filling;
     await this.fill();
+    byId("view-label").setAttribute("aria-busy", "false");
   }
 
   /** Forget the images of a batch that is over. */
