@@ -77,7 +77,7 @@ def translate(config: dict[str, Any]) -> None:
     for reader in ("dataset_reader", "validation_dataset_reader"):
         _rename_transforms(config.get(reader))
     if "iterator" in config:  # of AllenNLP 0.9; today's configs get a fault with the reason
-        _fit_to_detector(config, trainer)
+        _drop_normalization(config)
     faults = [*_translate_vocabulary(config), *_obsolete_models(config)]
     for old, new in _MOVED.items():
         if is_known or not old.startswith("trainer."):
@@ -125,8 +125,8 @@ def _obsolete_models(config: dict[str, Any]) -> Iterator[Fault]:
             yield Fault(path, f'there is no "{name}" any more; use {_OBSOLETE[name]}')
 
 
-def _fit_to_detector(config: dict[str, Any], trainer: dict[str, Any]) -> None:
-    """Take out what today's detectors do themselves, and name a metric that they report."""
+def _drop_normalization(config: dict[str, Any]) -> None:
+    """Take out the normalization before detectors, which do it themselves."""
     model = config.get("model")
     if not isinstance(model, dict) or model.get("type") not in _DETECTORS:
         return
@@ -138,9 +138,6 @@ def _fit_to_detector(config: dict[str, Any], trainer: dict[str, Any]) -> None:
             if len(kept) < len(steps):
                 reader["augmentation"] = kept
                 _warn("normalize before a detector", "is left out: the model normalizes itself")
-    if "validation_metric" not in trainer:
-        trainer["validation_metric"] = "+mAP"
-        _warn("-loss as the validation metric of a detector", "is now +mAP")
 
 
 def _is_normalization(step: Any) -> bool:

@@ -48,7 +48,11 @@ class LabelTask(Registrable):
     """Entries of a batch that the loss needs."""
 
     main_metric: ClassVar[str] = "-loss"
-    """Metric by which epochs and rounds are compared, with its direction."""
+    """Metric that chooses the best epoch unless the trainer names one, with its direction.
+
+    The loss of few validation images tells more epochs apart than a share of right answers does, so
+    it stands for one class per image, too. Other tasks name what their results are compared by.
+    """
 
     record_names: ClassVar[Mapping[str, str]] = {}
     """Names in the records of rounds for metrics of a model that have another meaning there."""
@@ -252,7 +256,6 @@ def label_task(task: LabelTask | str | None = None) -> LabelTask:
 class SingleLabel(LabelTask):
     """One class per image; the text of a label is the name of the class."""
 
-    main_metric: ClassVar[str] = "+accuracy"
     outputs: ClassVar[tuple[str, ...]] = ("logits", "mc_logits", "embeddings")
     widget: ClassVar[str | None] = "choices"
 

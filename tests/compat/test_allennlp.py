@@ -149,7 +149,7 @@ def test_an_old_and_a_new_key_of_one_thing_are_a_fault(config: dict[str, Any], p
                 "data_loader": {"batch_size": 1},
                 "model": {"type": "rpn"},
                 "dataset_reader": {"augmentation": ["flip"]},
-                "trainer": {"validation_metric": "+mAP"},
+                "trainer": {},
             },
         ),
         (

@@ -37,7 +37,7 @@ class DetectionModel(Model):
 
     Metrics: in evaluation COCO's `mAP`, `AP50`, `AP75`, `AR100`, `mAP_small`, `mAP_medium` and
     `mAP_large`, and by class `per_class_AP`; in training the means of the parts of the loss. There
-    is no loss in evaluation: choose epochs by `+mAP` or `+AP50`.
+    is no loss in evaluation: epochs are chosen by `+mAP` unless the trainer names another.
 
     Classes are numbered from 0 outside; the background, torchvision's class 0, is added inside.
 

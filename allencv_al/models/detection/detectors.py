@@ -104,8 +104,8 @@ class FcosDetector(DetectionModel):
     """Find boxes without anchors (FCOS, Tian et al. 2019, arXiv:1904.01355), by torchvision.
 
     Of these detectors the one that learns fastest from few small images. Metrics: COCO's `mAP`,
-    `AP50`, `AP75`, `AR100` and by class `per_class_AP`; there is no loss in evaluation, so choose
-    epochs by `+AP50` or `+mAP`. It normalizes images itself: leave `normalize` out of the reader.
+    `AP50`, `AP75`, `AR100` and by class `per_class_AP`; there is no loss in evaluation. It
+    normalizes images itself: leave `normalize` out of the reader.
 
     Args:
         vocab: The names of the classes.

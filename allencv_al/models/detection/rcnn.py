@@ -324,8 +324,7 @@ class FasterRcnn(DetectionModel):
 
     Metrics: COCO's `mAP`, `AP50`, `AP75`, `AR100` and by class `per_class_AP`; in training
     `rpn_cls_loss`, `rpn_reg_loss`, `roi_cls_loss` and `roi_reg_loss`. There is no loss in
-    evaluation: choose epochs by `+AP50` or `+mAP`. It normalizes images itself: leave `normalize`
-    out of the reader.
+    evaluation. It normalizes images itself: leave `normalize` out of the reader.
 
     Args:
         vocab: The names of the classes, without the background.

@@ -277,9 +277,10 @@ def _expressions(applicator: Any) -> list[str]:
 
 def _metric_faults(trainer: ConfigView, built: Model) -> Iterator[Fault]:
     """Yield metrics that a model of this package does not report; others are checked by a batch."""
-    names = trainer.get("validation_metric")
-    if names is None or not trainer.sound("validation_metric"):
+    names = trainer.get("validation_metric", "")  # empty where a trainer has no such parameter
+    if names == "" or not trainer.sound("validation_metric"):
         return
+    names = built.task.main_metric if names is None else names
     # A user's model may report names that only a batch shows
     if not type(built).__module__.startswith("allencv_al."):
         return

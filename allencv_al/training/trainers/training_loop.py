@@ -68,7 +68,9 @@ class TrainingLoop(EpochTrainer):
         serialization_dir: Folder of the run; without one nothing is written.
         patience: After how many epochs without improvement to stop; null never stops.
         validation_metric: The metric that chooses the best epoch, after `+` if it grows as the
-            model improves or `-` if it falls (`-loss`); the scores of a list are added up.
+            model improves or `-` if it falls (`-loss`); the scores of a list are added up. Default:
+            the `main_metric` of the model's task, `-loss` for one class per image, else
+            `+macro_f1`, `+miou` or `+mAP`.
         num_epochs: The most epochs.
         num_gradient_accumulation_steps: Number of batches per optimizer step, whose loss is that of
             one batch with all their items, however they are cut: memory for a batch size that does
@@ -98,7 +100,7 @@ class TrainingLoop(EpochTrainer):
         validation_data_loader: DataLoader | None = None,
         serialization_dir: str | Path | None = None,
         patience: Annotated[int, Ge(1)] | None = None,
-        validation_metric: str | list[str] = "-loss",
+        validation_metric: str | list[str] | None = None,
         num_epochs: Annotated[int, Ge(1)] = DEFAULT_EPOCHS,
         num_gradient_accumulation_steps: Annotated[int, Ge(1)] = 1,
         cuda_device: int | Literal["auto"] | None = "auto",
@@ -114,8 +116,8 @@ class TrainingLoop(EpochTrainer):
         self.validation_data_loader = validation_data_loader
         self.num_epochs = num_epochs
         self.batches_per_step = num_gradient_accumulation_steps
-        self.validation_metric = validation_metric
-        self.metric_tracker = MetricTracker(validation_metric, patience)
+        self.validation_metric = validation_metric or model.task.main_metric
+        self.metric_tracker = MetricTracker(self.validation_metric, patience)
         if patience is not None and validation_data_loader is None:
             logger.warning("patience has no effect: there is no validation data to look at")
         self.show_progress = enable_default_callbacks
@@ -139,8 +141,8 @@ class TrainingLoop(EpochTrainer):
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         yield from super().config_faults(config)
-        if config.sound("validation_metric"):
-            names = config.get("validation_metric")
+        names = config.get("validation_metric")
+        if names is not None and config.sound("validation_metric"):
             try:
                 parse_metric_names([names] if isinstance(names, str) else names)
             except ConfigurationError as error:

@@ -130,6 +130,27 @@ def test_several_metrics_are_added_up(make_trainer: Make, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        ("single_label", "-loss"),
+        ("multi_label", "+macro_f1"),
+        ("segmentation", "+miou"),
+        ("detection", "+mAP"),
+    ],
+)
+def test_epochs_are_chosen_by_the_main_metric_of_the_task(
+    make_trainer: Make, small_model: Make, task: str, metric: str
+) -> None:
+    model = small_model()
+    model.label_task = task
+    trainer = make_trainer(model=model)
+    assert trainer.validation_metric == metric
+    if task != "single_label":  # which this model does not report
+        with pytest.raises(ConfigurationError, match=f"did not produce '{metric[1:]}'"):
+            trainer.train()
+
+
+@pytest.mark.parametrize(
     ("metric", "message"),
     [("+acuracy", "did not produce 'acuracy'"), ("+confusion_matrix", "is not one number")],
 )
