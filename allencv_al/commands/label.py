@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TOKENS_NAME = "tokens"
 _MOST_NAMED = 3
+_IN_TABLES = ("choices", "tags")  # labels that the reader manifest reads in labels.csv
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         metavar="NAME",
-        help="kind of the labels: detection for boxes (default: one class per image, or that of "
-        "the labeling)",
+        help="kind of the labels: multi_label for several classes per image, detection for boxes "
+        "(default: one class per image, or that of the labeling)",
     )
     parser.add_argument(
         "-s",
@@ -253,7 +254,7 @@ def _pool(text: str) -> list[Instance]:
     from allencv_al.labels.database import is_encodable
     from allencv_al.selection.select_inputs import read_pool
 
-    pool = [item for item in read_pool(text) if item.label is None]
+    pool = [item for item in read_pool(text) if not item.is_labeled]
     # The database and the addresses of the page hold Unicode text only
     named = [item for item in pool if is_encodable(str(item.image))]
     if len(named) < len(pool):
@@ -324,7 +325,7 @@ def _print_progress(store: LabelingStore, table: Path | None, source: Path) -> N
     parts += [f"{progress.unreadable} unreadable"] if progress.unreadable else []
     sys.stderr.write(f"{', '.join(parts)}\n")
     _print_conflicting_copies(store, batch.batch)
-    if store.values.task is not None and table is not None:
+    if store.values.widget not in _IN_TABLES and table is not None:
         folder = shlex.quote(str(table.parent))
         sys.stderr.write(f"labels: allencv-al export-labels {folder} writes them for training\n")
     elif table is not None and table.is_file():
@@ -346,8 +347,11 @@ def _print_progress(store: LabelingStore, table: Path | None, source: Path) -> N
 def _print_conflicting_copies(store: LabelingStore, batch: int) -> None:
     from allencv_al.labels.audit_sample import copies_of
 
+    shown = str if store.values.task is None else store.values.task.shown
     labels = {
-        final.id: final.label for final in store.agreed_labels(batch) if final.label is not None
+        final.id: shown(final.label)
+        for final in store.agreed_labels(batch)
+        if final.label is not None
     }
     items = [item for item in store.items.items(batch) if item.id in labels]
     files = {item.id: image for item in items if isinstance(image := store.items.image(item), Path)}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.tasks.base import label_task
 
 if TYPE_CHECKING:
     from allencv_al.data.instance import Instance
@@ -130,8 +131,9 @@ def _labeled(store: LabelingStore, batch: int, pool: Sequence[Instance]) -> list
     """Return the images that models may learn from, for strategies that keep away from them."""
     audit = store.audit.ids()
     labels = {final.id: final.label for final in store.agreed_labels(batch)}
+    task = store.values.task or label_task()
     return [
-        replace(item, label=label)
+        task.labeled(item, label)
         for item in pool
         if (label := labels.get(item.id)) is not None and item.id not in audit
     ]

@@ -237,6 +237,7 @@ class _Import:
         task = self._store.values.task
         if task is None:
             return self._class_of(class_name(label))
+        label = task.read(label)
         fault = task.problem(label)
         if fault is not None:
             raise DataError(fault)

@@ -20,7 +20,7 @@ _CREATE = (
     "CREATE TABLE IF NOT EXISTS label_task "
     "(one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL)"
 )
-WIDGETS = ("choices", "boxes")
+WIDGETS = ("choices", "boxes", "tags")
 """The parts of the labeling page that edit labels."""
 
 _MARK = "\n"  # no class name contains it
@@ -62,6 +62,12 @@ class LabelValueStore:
         if name not in self._tasks:
             self._tasks[name] = label_task(name)
         return self._tasks[name]
+
+    @property
+    def widget(self) -> str:
+        """The part of the labeling page that edits such labels, of `WIDGETS`."""
+        task = self.task
+        return "choices" if task is None or task.widget is None else task.widget
 
     def set_task(self, name: str) -> None:
         """Set the kind of labels of a labeling.

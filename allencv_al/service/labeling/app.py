@@ -127,6 +127,7 @@ class LabelingRoutes:
             needs_name=not is_named,
             title=self._app.title,
             task=store.values.task_name,
+            widget=store.values.widget,
             folder=_shown(store.database.path.parent, self._app.settings),
             batch=presenter.batch(batch),
             classes=presenter.classes(),

@@ -131,6 +131,9 @@ class SessionAnswer(BaseModel):
     needs_name: bool = Field(description="Whether the page has to ask who labels.")
     title: str
     task: str = Field(description="The kind of labels: `single_label`, `detection` ...")
+    widget: str = Field(
+        description="The part of the page that edits them: `choices`, `boxes` or `tags`."
+    )
     folder: str = Field(description="The folder with the labels, as the server names it.")
     batch: LabelBatchAnswer
     classes: list[ClassAnswer]

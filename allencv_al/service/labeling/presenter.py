@@ -180,7 +180,8 @@ class Presenter:
 
     def _size(self, item: Item) -> tuple[int | None, int | None]:
         """Return the pixels of the upright image, where labels are places in it."""
-        if self._store.values.task is None:
+        task = self._store.values.task
+        if task is None or task.names_image:
             return None, None
         try:
             return image_frame(self._store.items.image(item)).upright_size

@@ -1,4 +1,4 @@
-"""A labeling of boxes: its labels are numbers to all else, and follow a renaming."""
+"""Labels that are more than one class are numbers to all else, and follow a renaming."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.sessions.answers import Answer, NewAnswer
 from allencv_al.labels.sessions.items import NewItem
@@ -132,3 +133,46 @@ def test_two_annotators_with_other_boxes_are_in_conflict(make_store: MakeStore) 
 def test_the_table_has_the_boxes(store: LabelingStore, tmp_path: Path) -> None:
     answer(store, 1, boxes("c1"))
     assert store.write_table(tmp_path / "labels.csv") == 1
+
+
+def tags_of(make_store: MakeStore, **options: int) -> LabelingStore:
+    store = make_store(3, name="tags", **options)
+    store.values.set_task("multi_label")
+    store.classes.add([f"bird {number}" for number in range(9)], "owner")  # up to c11
+    return store
+
+
+def test_classes_of_an_image_are_one_label_in_any_order(make_store: MakeStore) -> None:
+    store = tags_of(make_store)
+    first = answer(store, 1, '["c11", "c2", "c2"]')
+    assert answer(store, 2, '["c2","c11"]').class_id == first.class_id
+    none = answer(store, 3, "[]")
+    texts = store.values.texts([first.class_id, none.class_id])
+    assert texts == {first.class_id: '["bird 8", "dog"]', none.class_id: "[]"}
+    assert [*store.values.shown(texts).values()] == ["bird 8, dog", "(none)"]
+    assert store.values.widget == "tags"
+
+
+def test_a_renaming_reaches_the_classes_of_an_image(make_store: MakeStore, tmp_path: Path) -> None:
+    store = tags_of(make_store)
+    answer(store, 1, '["c1", "c11"]')
+    store.classes.rename(1, "Tiger", "Anna")
+    with pytest.raises(LabelConflict, match='"Tiger" has been chosen'):
+        store.classes.remove(1, "Anna")
+    assert store.agreed_labels(1)[0].label == '["Tiger", "bird 8"]'
+    (tmp_path / "0.png").touch()
+    store.write_table(tmp_path / "labels.csv")
+    [read] = DatasetReader.by_name("manifest")().read(tmp_path / "labels.csv")
+    assert read.labels == ("Tiger", "bird 8")
+    counts = {one.name: one.count for one in store.classes.all() if one.count}
+    assert counts == {"Tiger": 1, "bird 8": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ['["c12"]', '"c1"', '[["c1"]]', '{"c1": 1}', "[NaN]", "[1]", '[""]']
+)
+def test_what_are_no_classes_of_an_image_is_refused(make_store: MakeStore, text: str) -> None:
+    store = tags_of(make_store)
+    with pytest.raises(DataError):
+        answer(store, 1, text)
+    assert store.answers.events() == []

@@ -2,6 +2,7 @@
 
 import * as shapes from "./box_shapes.js";
 import { announce, button, byId, element, showHint } from "./dom.js";
+import { LabelEditor, pressesButton } from "./label_editor.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEAST = 3; // pixels of the screen: below, a drag is a click
@@ -11,60 +12,53 @@ const LONG_STEP = 10;
 const COLORS = 8;
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** The keys of the editor, for the help. */
-export const BOX_KEYS = [
-  ["drag", "Draw a box in the chosen class; move the selected one; its handles resize it"],
-  ["1 … 9", "Choose the class, also of the selected box"], ["n", "New box in the middle"],
-  ["j  k", "Select the box before, the next one"], ["arrows", "Move the selected box; with Shift by 10 pixels"],
-  ["e", "Arrows resize instead of move, and back"], ["Delete", "Delete the selected box"],
-  ["Esc", "Cancel a drag; select nothing"], ["z  y", "Undo and redo a change, also with Ctrl; then the last answer"],
-  ["Enter", "Done: store the boxes"], ["o", "No objects in this image"], ["Space + drag", "Move the enlarged image"],
-];
+export class BoxEditor extends LabelEditor {
+  static keys = [
+    ["drag", "Draw a box in the chosen class; move the selected one; its handles resize it"],
+    ["1 … 9", "Choose the class, also of the selected box"], ["n", "New box in the middle"],
+    ["j  k", "Select the box before, the next one"], ["arrows", "Move the selected box; with Shift by 10 pixels"],
+    ["e", "Arrows resize instead of move, and back"], ["Delete", "Delete the selected box"],
+    ["Esc", "Cancel a drag; select nothing"], ["z  y", "Undo and redo a change, also with Ctrl; then the last answer"],
+    ["Enter", "Done: store the boxes"], ["o", "No objects in this image"], ["Space + drag", "Move the enlarged image"],
+  ];
 
-export class BoxEditor extends EventTarget {
   constructor(stage) {
-    super();
-    this.stage = stage;
-    this.classes = [];
+    super(stage);
     this.classId = null; // of the next box
     this.size = null; // of the image, in pixels of its file
     this.boxes = [];
     this.selected = -1;
-    this.past = [];
-    this.future = [];
     this.drag = null;
     this.resizes = false; // whether arrows resize
     this.layer = byId("boxes");
     this.layer.removeAttribute("hidden");
     byId("box-panel").hidden = false;
     stage.tool = this;
-    stage.addEventListener("change", () => this.#draw());
+    stage.addEventListener("change", () => this.draw());
     const commands = { "box-new": "n", "box-delete": "Delete", "box-redo": "y", "box-none": "o", "box-done": "Enter" };
     for (const [id, key] of Object.entries(commands)) byId(id).addEventListener("click", () => this.key(key));
   }
 
-  /** Use the classes of a session. */
-  setClasses(classes) {
-    this.classes = classes;
-    if (!classes.some(({ id }) => id === this.classId)) this.classId = classes[0]?.id ?? null;
-    this.#draw();
+  get pressed() {
+    return new Set(this.classId === null ? [] : [this.classId]);
   }
 
-  /** Edit the boxes of an image. */
-  open(item, boxes = []) {
+  setClasses(classes) {
+    if (!classes.some(({ id }) => id === this.classId)) this.classId = classes[0]?.id ?? null;
+    super.setClasses(classes);
+  }
+
+  open(item, text) {
     this.size = item?.width ? [item.width, item.height] : null;
-    this.boxes = boxes.map((box) => ({ ...box }));
-    this.selected = -1;
-    this.past = [];
-    this.future = [];
     this.drag = null;
     this.resizes = false;
-    this.#draw();
+    super.open(item, text);
   }
 
   /** Show the boxes of the model, to be corrected; those drawn so far stay. */
-  addDrafts(boxes) {
-    this.#change([...this.boxes, ...boxes.map((box) => ({ ...box, isDraft: true }))], -1);
+  addDraft(text) {
+    const boxes = shapes.parsed(text);
+    this.change([[...this.boxes, ...boxes.map((box) => ({ ...box, isDraft: true }))], -1]);
     announce(`The model found ${boxes.length} ${boxes.length === 1 ? "box" : "boxes"}. Enter confirms them.`);
   }
 
@@ -73,7 +67,7 @@ export class BoxEditor extends EventTarget {
     this.classId = one.id;
     const box = this.boxes[this.selected];
     if (box && box.label !== one.id) this.#replace({ ...box, label: one.id });
-    this.#draw();
+    this.draw();
   }
 
   /** Execute the command of a key; return whether it has one. */
@@ -81,8 +75,7 @@ export class BoxEditor extends EventTarget {
     if (key === "Enter") return this.#submit(event);
     if (key === "o") return this.#submitNone();
     if (key === "n") return this.#add();
-    if (key === "y") return this.redo();
-    if (key === "z") return this.undo();
+    if (key === "y" || key === "z") return super.key(key);
     if (key === "Escape") return this.#escape();
     if (key === "j" || key === "k") return this.#select(key === "k" ? 1 : -1);
     const box = this.boxes[this.selected];
@@ -96,15 +89,8 @@ export class BoxEditor extends EventTarget {
     return true;
   }
 
-  /** Undo a change; return whether there was one. */
-  undo() {
-    return this.#travel(this.past, this.future);
-  }
-
-  /** Redo a change that was undone. */
-  redo() {
-    if (!this.#travel(this.future, this.past)) showHint("There is no change to redo.");
-    return true;
+  reason(key) {
+    return ["j", "k", "Delete", "e"].includes(key) ? "Select a box first: click it, or press n for a new one." : "";
   }
 
   // -- Pointers, as the stage passes them on ---------------------------------------------------
@@ -131,7 +117,7 @@ export class BoxEditor extends EventTarget {
     if (drag.kind === "draw") drag.now = { label: this.classId, ...shapes.between(drag.from, point, this.size) };
     else if (drag.kind === "move") drag.now = shapes.moved(drag.box, dx, dy, this.size);
     else drag.now = shapes.resized(drag.box, drag.handle, dx, dy, this.size);
-    this.#draw();
+    this.draw();
   }
 
   /** End a drag: a short one is a click, which selects. */
@@ -147,21 +133,21 @@ export class BoxEditor extends EventTarget {
     } else if (this.classId === null) {
       showHint("There are no classes yet. Press c to add one.");
     } else if (Math.min(drag.now.width, drag.now.height) * this.stage.pixelsOf(this.size) >= LEAST) {
-      this.#change([...this.boxes, drag.now], this.boxes.length);
+      this.change([[...this.boxes, drag.now], this.boxes.length]);
     }
-    this.#draw();
+    this.draw();
   }
 
   /** Forget a drag: a second finger has come. */
   cancel() {
     this.drag = null;
-    this.#draw();
+    this.draw();
   }
 
   // -- Changes -----------------------------------------------------------------------------------
 
   #submit(event) {
-    if (event?.target.closest?.("button, a, select, summary")) return false; // Enter presses it
+    if (pressesButton(event)) return false;
     if (this.boxes.length === 0) showHint("There is no box yet. Press o if the image shows no object.");
     else this.#answer();
     return true;
@@ -178,12 +164,12 @@ export class BoxEditor extends EventTarget {
       showHint("This image is not shown, so it gets no boxes.");
       return;
     }
-    this.dispatchEvent(new CustomEvent("done", { detail: { text: shapes.textOf(this.boxes), said: this.summary() } }));
+    this.done(shapes.textOf(this.boxes));
   }
 
   /** Return how many boxes of which class there are, as a person reads it. */
   summary() {
-    return shapes.summary(this.boxes, (id) => this.#name(id));
+    return shapes.summary(this.boxes, (id) => this.nameOf(id));
   }
 
   #add() {
@@ -194,14 +180,14 @@ export class BoxEditor extends EventTarget {
     const [low, high] = this.stage.visible(this.size);
     const corner = (share) => low.map((start, axis) => start + share * (high[axis] - start));
     const box = { label: this.classId, ...shapes.between(corner(0.375), corner(0.625), this.size) };
-    this.#change([...this.boxes, box], this.boxes.length);
+    this.change([[...this.boxes, box], this.boxes.length]);
     this.#say();
     return true;
   }
 
   #delete() {
     const rest = this.boxes.filter((_, place) => place !== this.selected);
-    this.#change(rest, Math.min(this.selected, rest.length - 1));
+    this.change([rest, Math.min(this.selected, rest.length - 1)]);
     announce(`Deleted. ${this.summary()}`);
     return true;
   }
@@ -216,7 +202,7 @@ export class BoxEditor extends EventTarget {
     if (this.drag) this.drag = null;
     else this.selected = -1;
     this.resizes = false;
-    this.#draw();
+    this.draw();
     return true;
   }
 
@@ -224,36 +210,30 @@ export class BoxEditor extends EventTarget {
     if (this.boxes.length === 0) return false;
     const start = this.selected < 0 && step < 0 ? 0 : this.selected;
     this.selected = (start + step + this.boxes.length) % this.boxes.length;
-    this.#draw();
+    this.draw();
     this.#say();
     return true;
   }
 
   #replace(box, group = null) {
-    this.#change(this.boxes.map((old, place) => (place === this.selected ? confirmed(box) : old)), this.selected, group);
+    this.change([this.boxes.map((old, place) => (place === this.selected ? confirmed(box) : old)), this.selected], group);
   }
 
-  /** Change the boxes; changes of one group, such as steps of an arrow, are undone together. */
-  #change(boxes, selected, group = null) {
-    if (group === null || group !== this.group) this.past.push(this.#state());
-    this.group = group;
-    this.future = [];
-    [this.boxes, this.selected] = [boxes, selected];
-    this.#draw();
+  read(text) {
+    return [shapes.parsed(text), -1];
   }
 
-  #travel(from, to) {
-    if (from.length === 0) return false;
-    to.push(this.#state());
-    [this.boxes, this.selected] = from.pop();
-    this.group = null;
-    this.#draw();
-    announce(this.summary());
-    return true;
-  }
-
-  #state() {
+  state() {
     return [this.boxes, this.selected];
+  }
+
+  restore([boxes, selected]) {
+    this.boxes = boxes;
+    this.selected = selected;
+  }
+
+  travelled() {
+    announce(this.summary());
   }
 
   // -- What is seen ------------------------------------------------------------------------------
@@ -270,7 +250,7 @@ export class BoxEditor extends EventTarget {
     return gap <= reach ? name : null;
   }
 
-  #draw() {
+  draw() {
     const shown = this.size ? this.boxes.map((box, place) => (place === this.selected && this.drag?.now && this.drag.kind !== "draw" ? this.drag.now : box)) : [];
     const drawn = this.drag?.kind === "draw" && this.drag.now ? [this.drag.now] : [];
     this.layer.replaceChildren(
@@ -288,7 +268,7 @@ export class BoxEditor extends EventTarget {
     const frame = { x: left, y: top, width: Math.max(1, right - left), height: Math.max(1, bottom - top) };
     group.append(svg("rect", { class: "box-edge", ...frame }), svg("rect", { class: "box-line", ...frame }));
     const name = svg("text", { x: left + 3, y: top > 16 ? top - 4 : top + 14 });
-    name.textContent = this.#name(box.label);
+    name.textContent = this.nameOf(box.label);
     group.append(name);
     if (isSelected) {
       for (const [, point] of shapes.handlesOf(box)) {
@@ -300,30 +280,25 @@ export class BoxEditor extends EventTarget {
   }
 
   #list() {
-    const lines = this.boxes.map((box) => `${this.#name(box.label)}${box.isDraft ? " (draft)" : ""}: ${Math.round(box.x)}, ${Math.round(box.y)}, ${Math.round(box.width)} × ${Math.round(box.height)}`);
+    const lines = this.boxes.map((box) => `${this.nameOf(box.label)}${box.isDraft ? " (draft)" : ""}: ${Math.round(box.x)}, ${Math.round(box.y)}, ${Math.round(box.width)} × ${Math.round(box.height)}`);
     if (JSON.stringify(lines) !== this.listed) { // else the focus would be lost
       this.listed = JSON.stringify(lines);
       byId("box-list").replaceChildren(...lines.map((text, place) => element("li", "", button(text, () => {
         this.selected = place;
-        this.#draw();
+        this.draw();
       }, "quiet"))));
     }
     [...byId("box-list").querySelectorAll("button")].forEach((one, place) => one.setAttribute("aria-pressed", String(place === this.selected)));
     byId("box-empty").hidden = this.boxes.length > 0;
     byId("box-delete").disabled = this.selected < 0;
     byId("box-redo").disabled = this.future.length === 0;
-    for (const one of byId("classes").children) one.classList.toggle("current", one.dataset.class === this.classId);
-    byId("box-class").textContent = this.classId === null ? "" : `New boxes: ${this.#name(this.classId)}`;
-    this.dispatchEvent(new CustomEvent("change"));
+    byId("box-class").textContent = this.classId === null ? "" : `New boxes: ${this.nameOf(this.classId)}`;
+    this.changed();
   }
 
   #say() {
     const box = this.boxes[this.selected];
-    if (box) announce(`Box ${this.selected + 1} of ${this.boxes.length}: ${this.#name(box.label)}, ${box.width} by ${box.height} at ${box.x}, ${box.y}`);
-  }
-
-  #name(id) {
-    return this.classes.find((one) => one.id === id)?.name ?? "?";
+    if (box) announce(`Box ${this.selected + 1} of ${this.boxes.length}: ${this.nameOf(box.label)}, ${box.width} by ${box.height} at ${box.x}, ${box.y}`);
   }
 }
 

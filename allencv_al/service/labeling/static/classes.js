@@ -12,6 +12,8 @@ export class ClassPicker extends EventTarget {
     this.classes = [];
     this.found = [];
     this.active = -1;
+    this.pressed = null; // ids of the classes in the label; null where a click gives the whole label
+    this.isMultiple = false; // whether classes are switched on and off
     this.input = byId("filter");
     this.input.addEventListener("input", () => this.#draw());
     this.input.addEventListener("keydown", (event) => this.#key(event));
@@ -28,6 +30,12 @@ export class ClassPicker extends EventTarget {
     const isSame = seen(this.classes) === seen(classes);
     this.classes = classes;
     if (!isSame) this.#draw();
+  }
+
+  /** Show which classes the label has. */
+  press(ids) {
+    this.pressed = ids;
+    this.#mark();
   }
 
   /** Begin to search. */
@@ -49,9 +57,13 @@ export class ClassPicker extends EventTarget {
     } else if (event.key === "Enter") {
       event.preventDefault();
       const one = this.found[this.active];
-      if (!one || event.repeat) return;
+      if (event.repeat) return;
+      if (!one) {
+        if (this.isMultiple && this.input.value === "") this.dispatchEvent(new CustomEvent("submit"));
+        return;
+      }
       this.#clear();
-      byId("main").focus();
+      if (!this.isMultiple) byId("main").focus(); // else the next class is typed
       this.#choose(one, event);
     }
   }
@@ -73,7 +85,10 @@ export class ClassPicker extends EventTarget {
     byId("no-match").hidden = text === "" || this.found.length > 0;
     const list = byId("classes");
     list.classList.toggle("many", this.isSearched);
+    list.classList.toggle("toggles", this.isMultiple);
     list.setAttribute("role", this.isSearched ? "listbox" : "group");
+    if (this.isSearched && this.isMultiple) list.setAttribute("aria-multiselectable", "true");
+    else list.removeAttribute("aria-multiselectable");
     list.replaceChildren(...this.found.map((one) => this.#button(one)));
     this.active = -1;
     this.#activate(text === "" ? -1 : 0);
@@ -93,14 +108,23 @@ export class ClassPicker extends EventTarget {
 
   #activate(place) {
     const options = byId("classes").children;
-    if (!this.isSearched) return;
-    options[this.active]?.setAttribute("aria-selected", "false");
-    this.active = place < options.length ? place : -1;
+    this.active = this.isSearched && place < options.length ? place : -1;
+    this.#mark();
     const option = options[this.active];
-    option?.setAttribute("aria-selected", "true");
     option?.scrollIntoView({ block: "nearest" });
     if (option) this.input.setAttribute("aria-activedescendant", option.id);
     else this.input.removeAttribute("aria-activedescendant");
+  }
+
+  #mark() {
+    [...byId("classes").children].forEach((option, place) => {
+      const isActive = place === this.active;
+      const isPressed = this.pressed?.has(option.dataset.class) ?? false;
+      option.classList.toggle("active", isActive);
+      option.classList.toggle("pressed", isPressed);
+      if (this.isSearched) option.setAttribute("aria-selected", String(this.pressed ? isPressed : isActive));
+      else if (this.pressed) option.setAttribute("aria-pressed", String(isPressed));
+    });
   }
 }
 

@@ -1,10 +1,9 @@
 // The image being labeled, the answers given, and undo.
 
 import { annotatorName, get, newClientId, post } from "./api.js";
-import { BOX_KEYS, BoxEditor } from "./boxes.js";
-import { parsed } from "./box_shapes.js";
 import { ClassPicker } from "./classes.js";
 import { announce, byId, count, element, showHint, showNotice } from "./dom.js";
+import { editorOf } from "./editors.js";
 import { Outbox, imagesOf } from "./outbox.js";
 
 const AHEAD = 6;
@@ -67,7 +66,7 @@ export class Labeler extends EventTarget {
   /** Use the classes and the annotator of a session. */
   setSession(session) {
     this.session = session;
-    if (session.task === "detection" && !this.editor) this.#openEditor();
+    if (!this.editor) this.#openEditor(editorOf(session.widget, this.stage));
     this.picker.set(session.classes);
     this.editor?.setClasses(session.classes);
     this.#hold();
@@ -213,7 +212,7 @@ export class Labeler extends EventTarget {
       this.given = this.given.filter((other) => other !== last);
       this.answered.delete(last.item.id);
       this.queue = [last.item, ...this.queue.filter((item) => item.id !== last.item.id)];
-      this.shown = null; // with the boxes that it had
+      this.shown = null; // with the label that it had
       this.restored = last.text;
       announce(`Undone: ${last.item.file_name}`);
       this.#show();
@@ -230,7 +229,7 @@ export class Labeler extends EventTarget {
     try {
       const { probabilities, label } = await post("guess", { item: item.id });
       if (this.current !== item) return;
-      this.editor?.addDrafts(parsed(label));
+      if (label !== null) this.editor?.addDraft(label);
       const text = probabilities.map((one) => `${one.class_name} ${Math.round(100 * one.probability)} %`);
       byId("guess-text").textContent = `The model says: ${text.join(", ")}`;
       byId("guess-text").hidden = false;
@@ -255,7 +254,7 @@ export class Labeler extends EventTarget {
     return true;
   }
 
-  /** Undo or redo a change of the boxes; return whether there are boxes. */
+  /** Undo or redo a change of the label that is edited; return whether one is edited. */
   edit(isRedo) {
     if (!this.editor || !this.current) return false;
     if (isRedo) this.editor.redo();
@@ -269,7 +268,8 @@ export class Labeler extends EventTarget {
     if (!this.current) return "There is no image to label now.";
     if (key === "g") return "There is no prediction for this image.";
     if (key === "/") return "All classes are shown; there is nothing to search.";
-    if (this.editor && ["j", "k", "Delete", "e"].includes(key)) return "Select a box first: click it, or press n for a new one.";
+    const ofEditor = this.editor?.reason(key);
+    if (ofEditor) return ofEditor;
     if (!/^[1-9]$/.test(key)) return "";
     if (classes.length === 0) return "There are no classes yet. Press c to add one.";
     return `There is no class ${key}: the last key is ${Math.min(9, classes.length)}.`;
@@ -280,16 +280,22 @@ export class Labeler extends EventTarget {
     else this.answer("label", one);
   }
 
-  #openEditor() {
-    this.editor = new BoxEditor(this.stage);
-    this.editor.addEventListener("done", ({ detail }) => this.answer("label", { name: detail.said }, detail.text));
-    this.editor.addEventListener("change", () => this.#canUndo());
-    const keys = BOX_KEYS.flatMap(([key, text]) => [element("dt", "", element("kbd", "", key)), element("dd", "", text)]);
+  #openEditor(editor) {
+    if (!editor) return;
+    this.editor = editor;
+    this.picker.isMultiple = editor.isMultiple;
+    editor.addEventListener("done", ({ detail }) => this.answer("label", { name: detail.said }, detail.text));
+    editor.addEventListener("change", () => {
+      this.picker.press(editor.pressed);
+      this.#canUndo();
+    });
+    this.picker.addEventListener("submit", () => editor.key("Enter"));
+    const keys = editor.constructor.keys.flatMap(([key, text]) => [element("dt", "", element("kbd", "", key)), element("dd", "", text)]);
     byId("help-list").prepend(...keys);
   }
 
   #canUndo() {
-    byId("undo").disabled = this.given.length === 0 && !this.editor?.past.length;
+    byId("undo").disabled = this.given.length === 0 && !this.editor?.canUndo;
   }
 
   /** Return whether a click is a gesture of its own, and not the second half of a double click. */
@@ -318,7 +324,8 @@ export class Labeler extends EventTarget {
     });
     byId("guess").addEventListener("click", () => this.guess());
     this.picker.addEventListener("choose", ({ detail }) => {
-      if (this.editor || this.#isGesture(detail.event)) this.#choose(detail.one);
+      const isGesture = this.editor ? detail.event.detail < 2 || !this.editor.isMultiple : this.#isGesture(detail.event);
+      if (isGesture) this.#choose(detail.one); // a double click would switch a class on and off
     });
     this.outbox.addEventListener("stored", ({ detail }) => {
       const of = this.given.find((one) => one.answer?.client_id === detail.clientId);
@@ -380,7 +387,7 @@ export class Labeler extends EventTarget {
       this.shownAt = performance.now();
       byId("guess-text").hidden = true;
       if (item) this.stage.show(item);
-      this.editor?.open(item, parsed(this.restored));
+      this.editor?.open(item, this.restored);
       this.restored = null;
     }
     byId("file-name").textContent = item?.file_name ?? "";

@@ -65,7 +65,7 @@ async function refresh() {
   byId("who").disabled = !session.needs_name && !annotatorName();
   labeler.setSession(session);
   bulk.setSession(session);
-  document.querySelector("[data-view=bulk]").hidden = session.task !== "single_label"; // a page gives one class
+  document.querySelector("[data-view=bulk]").hidden = session.widget !== "choices"; // a page gives one class
   review.setSession(session);
   showOutbox();
   showProgress(session.progress);

@@ -34,7 +34,7 @@ export class Review {
 
   /** Use the classes and annotators of a session. */
   setSession(session) {
-    this.classes = session.task === "single_label" ? session.classes : []; // others are parts of labels
+    this.classes = session.widget === "choices" ? session.classes : []; // others are parts of labels
     const key = JSON.stringify([session.task, session.classes.map(({ id, name }) => [id, name]), session.annotators, session.loop !== null]);
     this.session = session;
     if (key === this.key) return;
@@ -225,7 +225,7 @@ export class Review {
     }
     const number = this.selected.size;
     byId("selected").textContent = number ? `${count(number, "image")} selected; ${number === 1 ? "it is" : "they are"}:` : this.said ?? "Select images to change them";
-    if (this.session && this.session.task !== "single_label") this.#offerAnswers();
+    if (this.session && this.session.widget !== "choices") this.#offerAnswers();
     const deciders = [...byId("decide-classes").children, ...byId("decide-kinds").children, byId("decide-class"), byId("decide-apply")];
     for (const one of deciders) one.disabled = number === 0;
     byId("review-undo").hidden = !this.undoable;
