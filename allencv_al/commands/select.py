@@ -42,16 +42,22 @@ def run(args: argparse.Namespace) -> int:
         write_results,
     )
     from allencv_al.labels.audit_sample import is_audit
+    from allencv_al.selection.select_inputs import separate
     from allencv_al.selection.selector import SampleSelector
+    from allencv_al.tasks import label_task
 
     _complete(args)
     _check_options(args)
     strategy = read_strategy(args.strategy, args.embeddings is not None)
-    # Before the model is loaded, which takes seconds
-    inputs = None if args.use_dataset_reader else _inputs(args, None)
-    predictors = _predictors(args, strategy, [] if inputs is None else inputs[1])
-    pool, labeled = _inputs(args, predictors[0]) if inputs is None else inputs
-    _check_labels(args, labeled, predictors)
+    # Before the model is loaded, which takes seconds; its task says how labels are read
+    images = None if args.use_dataset_reader else _pool(args, None)
+    if images is not None and args.embeddings is not None:
+        pool, labeled = separate(images, args.labeled)
+        predictors = [cold_predictor(args, labeled)] if strategy.needs else []
+    else:
+        predictors = _trained_predictors(args)
+        images = _pool(args, predictors[0]) if images is None else images
+        pool, labeled = _separated(args, images, predictors[0])
     # Audited images measure models: no strategy may count them as labeled
     known = [item for item in labeled if not is_audit(item)]
     started = time.monotonic()
@@ -75,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         labeled=labeled,
         unreadable=selection.unreadable,
         title=f"{len(selection)} of {len(pool)} images, by {args.strategy}",
+        task=label_task(classifiers[0].model.task if classifiers else None),
     )
     write_results(results, args.output, args.contact_sheet)
     # With a store the log has said how many were encoded, and in which time
@@ -181,20 +188,27 @@ def read_strategy(text: str, without_model: bool) -> QueryStrategy:
     return strategy
 
 
-def _inputs(
-    args: argparse.Namespace, predictor: Predictor | None
+def _separated(
+    args: argparse.Namespace, images: Sequence[Instance], predictor: Predictor
 ) -> tuple[list[Instance], list[Instance]]:
+    """Return the images to choose from and those with labels, which must be the model's classes."""
+    from allencv_al.selection.known_labels import check_known_labels
     from allencv_al.selection.select_inputs import separate
 
-    pool = _images(args.pool, predictor)
-    if args.output is not None and args.output.suffix.lower() == ".csv":
-        pool = _with_place_in_table(pool)
-    return separate(pool, args.labeled)
+    model = predictor.model
+    pool, labeled = separate(images, args.labeled, model.task, predictor.dataset_reader)
+    check_known_labels(labeled, model.vocab, args.labeled or args.pool, model.task)
+    return pool, labeled
+
+
+def _pool(args: argparse.Namespace, predictor: Predictor | None) -> list[Instance]:
+    images = _images(args.pool, predictor)
+    is_table = args.output is not None and args.output.suffix.lower() == ".csv"
+    return _with_place_in_table(images) if is_table else images
 
 
 def _images(text: str, predictor: Predictor | None) -> list[Instance]:
-    """Read POOL, by the dataset reader of the predictor if one is given."""
-
+    """Read images, by the dataset reader of the predictor if one is given."""
     from allencv_al.selection.select_inputs import read_pool
 
     if predictor is None:
@@ -220,11 +234,7 @@ def _with_place_in_table(pool: list[Instance]) -> list[Instance]:
     return kept
 
 
-def _predictors(
-    args: argparse.Namespace, strategy: QueryStrategy, labeled: Sequence[Instance]
-) -> list[Predictor]:
-    if args.embeddings is not None:
-        return [cold_predictor(args, labeled)] if strategy.needs else []
+def _trained_predictors(args: argparse.Namespace) -> list[Predictor]:
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.predictor import Predictor
 
@@ -250,15 +260,6 @@ def cold_predictor(args: argparse.Namespace, labeled: Sequence[Instance]) -> Pre
         classes=[str(instance.label) for instance in labeled],
         cuda_device=args.cuda_device,
     )
-
-
-def _check_labels(
-    args: argparse.Namespace, labeled: Sequence[Instance], predictors: Sequence[Predictor]
-) -> None:
-    if labeled and predictors and args.embeddings is None:
-        from allencv_al.selection.known_labels import check_known_labels
-
-        check_known_labels(labeled, predictors[0].model.vocab, args.labeled or args.pool)
 
 
 def _options(args: argparse.Namespace) -> ScoringOptions:

@@ -1,19 +1,28 @@
-"""Read the images and labels that `--labeled` names: a table or class folders."""
+"""Read the images and labels that `--labeled` names: a table, folders, or a data set of a model."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.paths import expanded, path_problem, split_path, written_path
-from allencv_al.common.files.tables import LABELS_NAME, Row, cell_text, read_table
+from allencv_al.common.files.tables import (
+    CSV_SUFFIXES,
+    JSON_SUFFIXES,
+    LABELS_NAME,
+    Row,
+    cell_text,
+    read_table,
+)
 from allencv_al.common.names import class_name, did_you_mean, listed
+from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
@@ -29,13 +38,17 @@ from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ("path", "image_path", "id", "label", "split", USE)
+_LABEL, _LABELS = "label", "labels"
+_COLUMNS = ("path", "image_path", "id", _LABEL, _LABELS, "split", USE)
 
 FileKey = tuple[int, int] | str
 
 
 def read_labeled(
-    text: str, pool: Sequence[Instance], task: LabelTask | None = None
+    text: str,
+    pool: Sequence[Instance],
+    task: LabelTask | None = None,
+    reader: DatasetReader | None = None,
 ) -> list[Instance]:
     """List the images that have labels; none is decoded.
 
@@ -46,10 +59,12 @@ def read_labeled(
         text: A folder with one folder per class; the folder of a run of active-learn, or the one
             in which `label` keeps its labels; or a CSV file or JSON lines with `label` and `path`
             (relative to the table), `image_path` (relative to the current folder, as in JSON lines
-            for `predict`) or `id` (of the pool).
-            `::train` behind a table takes the rows of that split.
+            for `predict`) or `id` (of the pool); several classes may stand in `labels`.
+            `::train` behind a table takes the rows of that split. Masks and boxes: also what
+            `reader` reads.
         pool: The images to choose from.
         task: The kind of labels; default: one class per image.
+        reader: The dataset reader of the model.
 
     Raises:
         DataError: There is no such thing, no label in it, or rows are wrong; all are told.
@@ -61,6 +76,8 @@ def read_labeled(
     # A labeling session keeps its labels in a table beside its database
     elif (location / LABELING_NAME).is_file() and (location / LABELS_NAME).is_file():
         found = _Table(location / LABELS_NAME, split, pool, task).instances()
+    elif reader is not None and _is_of_reader(location, task):
+        found = [item for item in reader.read(text) if task.is_labeled(item)]
     elif location.is_dir():
         folders = ImageClassificationDirectory(unlabeled="never").read(location)
         found = [task.labeled(item, task.read(str(item.label))) for item in folders]
@@ -71,6 +88,13 @@ def read_labeled(
     if not found:
         raise DataError(f"{text}: there is no label in it")
     return _as_in_pool(found, pool, task)
+
+
+def _is_of_reader(location: Path, task: LabelTask) -> bool:
+    """Return whether a model's reader knows the layout of labels: no table and no folder does."""
+    if task.names_image or not location.exists():
+        return False
+    return location.suffix.lower() not in (*CSV_SUFFIXES, *JSON_SUFFIXES[:2])
 
 
 def check_known_labels(
@@ -139,6 +163,7 @@ class _Table:
         self._composed = {class_name(instance.id): instance for instance in pool}
         self._problems: list[str] = []
         self._absent: list[str] = []
+        self._is_several = _LABELS in task.targets
 
     def instances(self) -> list[Instance]:
         labels: dict[FileKey, tuple[str, str]] = {}
@@ -172,17 +197,24 @@ class _Table:
 
     def _rows(self) -> list[Row]:
         table = read_table(self._location, _COLUMNS)
-        table.require(self._location, ["label"])
+        table.require(self._location, [_LABEL, *([_LABELS] if self._is_several else [])])
         if not table.is_json:
             table.require(
                 self._location, ["path", "id", "image_path"], "; one of them names the image"
             )
         return rows_of_split(table, "split", self._split, self._location)
 
+    def _label_in(self, values: Mapping[str, Any]) -> str:
+        several = values.get(_LABELS) if self._is_several else None
+        if isinstance(several, list):  # of JSON lines
+            return json.dumps(several, ensure_ascii=False)
+        return cell_text(values, _LABELS if several else _LABEL)
+
     def _instance(self, row: Row) -> Instance | None:
         """Return the image with its label; None for a row without one or with a problem."""
         try:
-            path, image_path, id, label = (cell_text(row.values, name) for name in _COLUMNS[:4])
+            path, image_path, id = (cell_text(row.values, name) for name in _COLUMNS[:3])
+            label = self._label_in(row.values)
         except ValueError as error:
             self._problems.append(f"{row.place}: {error}")
             return None

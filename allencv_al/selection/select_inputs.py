@@ -23,6 +23,7 @@ from allencv_al.common.files.tables import (
 )
 from allencv_al.common.files.text_files import decode_text, is_text
 from allencv_al.common.process import standard_input
+from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_files import count_images, is_image_name
 from allencv_al.data.dataset_readers.image_tables import (
     PATH_COLUMNS,
@@ -78,7 +79,10 @@ def read_pool(text: str) -> list[Instance]:
 
 
 def separate(
-    pool: Sequence[Instance], labeled_text: str | None, task: LabelTask | None = None
+    pool: Sequence[Instance],
+    labeled_text: str | None,
+    task: LabelTask | None = None,
+    reader: DatasetReader | None = None,
 ) -> tuple[list[Instance], list[Instance]]:
     """Return the images that may be chosen, and the labeled images.
 
@@ -86,12 +90,13 @@ def separate(
         pool: The images of POOL. Those with a label are taken as labeled.
         labeled_text: The value of `--labeled`; its labels have precedence over those of POOL.
         task: The kind of labels; default: one class per image.
+        reader: The dataset reader of the model, for masks and boxes of `--labeled`.
 
     Raises:
         DataError: Everything is labeled, or the labels cannot be read.
     """
     task = label_task(task)
-    labeled = [] if labeled_text is None else read_labeled(labeled_text, pool, task)
+    labeled = [] if labeled_text is None else read_labeled(labeled_text, pool, task, reader)
     # A label of --labeled goes before one that the pool itself has
     known = {instance.id for instance in labeled}
     labeled += [item for item in pool if task.is_labeled(item) and item.id not in known]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 from fixtures.table_files import write
 
 from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.dataset_readers.objects.image_annotation import ImageAnnotationReader
+from allencv_al.data.dataset_readers.paired_image import PairedImageReader
 from allencv_al.data.instance import Instance
+from allencv_al.data.sample_data.shapes import write_shapes
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import is_audit
 from allencv_al.labels.label_store import LabelStore, NewLabel
@@ -195,3 +200,37 @@ def test_audited_images_are_neither_chosen_nor_counted_as_labeled_by_a_strategy(
     rest, labeled = separate(read_pool("photos"), table)
     assert "b.jpg" not in [item.id for item in rest]
     assert {item.id: is_audit(item) for item in labeled} == {"a/1.jpg": False, "b.jpg": True}
+
+
+def test_several_classes_may_stand_in_a_column_of_their_own(photos: Path) -> None:
+    lines = [
+        '{"path": "photos/b.jpg", "label": "dog", "labels": ["dog", "cat"]}',
+        '{"path": "photos/a/1.jpg", "label": "dog", "labels": []}',
+        '{"path": "photos/a/2.PNG", "label": "dog"}',
+    ]
+    pool = read_pool("photos")
+    _, labeled = separate(pool, write("t.jsonl", *lines), label_task("multi_label"))
+    assert [item.labels for item in labeled] == [("cat", "dog"), (), ("dog",)]
+    _, labeled = separate(pool, "t.jsonl")
+    assert [item.label for item in labeled] == ["dog"] * 3
+    _, labeled = separate(
+        pool, write("t.csv", "path,labels", "photos/b.jpg,cat; dog"), label_task("multi_label")
+    )
+    assert [item.labels for item in labeled] == [("cat", "dog")]
+
+
+@pytest.mark.parametrize(
+    ("task", "reader"),
+    [("segmentation", PairedImageReader()), ("detection", ImageAnnotationReader())],
+)
+def test_masks_and_boxes_are_read_by_the_reader_of_the_model(
+    task: str, reader: DatasetReader, tmp_path: Path
+) -> None:
+    write_shapes(tmp_path / "shapes", counts={"train": 2, "validation": 1})
+    kind, folder = label_task(task), tmp_path / "shapes" / "train"
+    new = read_pool(str(tmp_path / "shapes" / "validation" / "images"))
+    pool = [*read_pool(str(folder / "images")), replace(new[0], id="new")]
+    rest, labeled = separate(pool, str(folder), kind, reader)
+    assert [item.id for item in rest] == ["new"]
+    own = [kind.text_of(item) for item in reader.read(str(folder))]
+    assert [kind.text_of(item) for item in labeled] == own and None not in own

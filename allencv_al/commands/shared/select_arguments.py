@@ -50,8 +50,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         "--labeled",
         metavar="FILE",
         help="labeled images, which are not chosen: class folders, a run directory of "
-        "active-learn, a labeling folder, or CSV or JSON lines with label and path "
-        "(or id)",
+        "active-learn, a labeling folder, CSV or JSON lines with label and path (or "
+        "id); for masks and boxes also what the dataset reader of ARCHIVE reads",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.selection import named_reason
 from allencv_al.selection.selector import SampleSelection, SelectedImage
 from allencv_al.selection.strategies.shared.softmax import softmax
-from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.base import LabelTask, label_task
 
 _MOST_NAMED = 3
 
@@ -42,6 +42,7 @@ class Results:
         labeled: The labeled images.
         unreadable: Unreadable images of both, with the cause.
         title: Title of the contact sheet.
+        task: The kind of labels.
     """
 
     picks: Sequence[PickedImage]
@@ -49,6 +50,7 @@ class Results:
     labeled: Sequence[Instance]
     unreadable: Mapping[str, str]
     title: str
+    task: LabelTask = field(default_factory=label_task)
 
 
 def picked_images(
@@ -147,13 +149,12 @@ def log_summary(
     )
     if output is not None and output.suffix.lower() == ".csv":
         labeled = f"; {len(results.labeled)} labeled ones below them" if results.labeled else ""
-        logger.info(
-            '%s: fill in the column "label" of the first %d rows%s; the dataset reader "manifest" '
-            "trains on it",
-            output,
-            len(results.picks),
-            labeled,
-        )
+        todo = 'fill in the column "label" of'
+        then = 'the dataset reader "manifest" trains on it'
+        if not results.task.names_image:  # a mask is not typed
+            todo, then = "label", f"allencv-al label {output} --task {results.task.name()}"
+        count = len(results.picks)
+        logger.info("%s: %s the first %d rows%s; %s", output, todo, count, labeled, then)
         _warn_about_images_in_archives(results)
 
 
