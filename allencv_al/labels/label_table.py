@@ -48,6 +48,7 @@ class PickedImage:
         probability: The probability of that class.
         reason: The strategy's reason, as JSON values.
         overlay: Draws the prediction over a copy of the image, where it has places.
+        draft: The predicted label as text, where it is more than a class, and its probability.
     """
 
     rank: int
@@ -57,6 +58,7 @@ class PickedImage:
     probability: float | None = None
     reason: Mapping[str, Any] = field(default_factory=dict)
     overlay: Overlay | None = field(default=None, compare=False)
+    draft: tuple[str, float] | None = None
 
 
 def write_label_table(

@@ -54,6 +54,8 @@ class SelectedImage:
         probability: The model's probability of that class.
         prediction: The whole prediction, as `Predictor.predict` returns it, where it has places.
         size: Width and height of the upright image that its places are in.
+        draft: The predicted label as text, where it is more than a class, and the probability that
+            all of it is right.
     """
 
     instance: Instance
@@ -63,6 +65,7 @@ class SelectedImage:
     probability: float | None = None
     prediction: Mapping[str, Any] | None = None
     size: tuple[int, int] | None = None
+    draft: tuple[str, float] | None = None
 
     @property
     def id(self) -> str:
@@ -257,7 +260,8 @@ class SampleSelector:
         for image, score, reason, outcome in found:
             pick = SelectedImage(image, score, reason)
             if outcome.value is not None:
-                pick = replace(pick, predicted=task.caption(outcome.value))
+                caption, draft = task.caption(outcome.value), task.draft(outcome.value)
+                pick = replace(pick, predicted=caption, draft=draft)
             if outcome.frame is not None:
                 pick = replace(pick, prediction=outcome.value, size=outcome.frame.size)
             yield pick

@@ -181,6 +181,17 @@ class LabelTask(Registrable):
         """
         return None
 
+    def draft(self, prediction: Mapping[str, Any]) -> tuple[str, float] | None:
+        """Return a prediction as the text of a label, and the probability that all of it is right.
+
+        None where the task has no such text, or the prediction is of another kind. The parts of a
+        label count as independent.
+
+        Args:
+            prediction: As above, with places in pixels of the upright image.
+        """
+        return None
+
     def drawn(self, image: Image, prediction: Mapping[str, Any], scale: float = 1.0) -> Image:
         """Return an image with a prediction drawn over it, where it has places.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -131,6 +132,18 @@ class Detection(LabelTask):
             return None
         counts = Counter(one["label"] for one in objects if one["score"] >= _LEAST_SHOWN)
         return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "(none)"
+
+    @overrides
+    def draft(self, prediction: Mapping[str, Any]) -> tuple[str, float] | None:
+        objects = prediction.get("objects")
+        if not isinstance(objects, list):
+            return None
+        kept = [one for one in objects if one["score"] >= _LEAST_SHOWN]
+        # Cut at the border of the image, one may have lost its area, and would be no label
+        boxes = [one for one in kept if one["width"] > 0 and one["height"] > 0]
+        if boxes:
+            return boxes_text(boxes), math.prod(one["score"] for one in boxes)
+        return boxes_text(()), 1 - max((one["score"] for one in objects), default=0.0)
 
     @overrides
     def drawn(

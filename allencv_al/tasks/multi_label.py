@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -114,6 +115,14 @@ class MultiLabel(LabelTask):
     def caption(self, prediction: Mapping[str, Any]) -> str | None:
         names = prediction.get("classes")
         return None if not isinstance(names, list) else ", ".join(names) or "(none)"
+
+    @overrides
+    def draft(self, prediction: Mapping[str, Any]) -> tuple[str, float] | None:
+        names, probabilities = prediction.get("classes"), prediction.get("probabilities")
+        if not isinstance(names, list) or not isinstance(probabilities, Mapping):
+            return None
+        shares = ((p if name in names else 1 - p) for name, p in probabilities.items())
+        return tags_text(names), math.prod(shares)
 
     @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:

@@ -81,14 +81,6 @@ def test_a_segmenter_goes_through_the_commands(capsys: pytest.CaptureFixture[str
     assert np.array_equal(np.asarray(Image.open(row["mask"]["png"])), mask)
 
 
-def test_a_detector_goes_through_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    write(8, 3)
-    run(capsys, "train", str(config_of_guide("fcos", num_epochs=1)), "-s", "run")
-    metrics = evaluated(capsys)
-    assert set(metrics["per_class_AP"]) == set(SHAPES)
-    assert [sorted(row) for row in predicted(capsys)] == [["image_path", "objects"]] * 3
-
-
 @pytest.mark.slow
 def test_the_boxes_of_a_page_teach_a_detector_in_a_loop() -> None:
     write(10, 3)
@@ -160,20 +152,3 @@ def test_a_detector_refuses_normalized_images_and_a_loss_of_evaluation(
     message = capsys.readouterr().err
     assert "dataset_reader.augmentation.1: the model normalizes images itself" in message
     assert 'validation_metric: the model reports no single number "loss"' in message
-
-
-@pytest.mark.slow
-def test_the_segmenter_of_the_guide_is_useful(capsys: pytest.CaptureFixture[str]) -> None:
-    write(500, 100)
-    run(capsys, "train", str(config_of_guide("unet")), "-s", "run")
-    assert evaluated(capsys)["miou"] >= 0.8
-
-
-@pytest.mark.slow
-def test_the_detector_of_the_guide_is_useful(capsys: pytest.CaptureFixture[str]) -> None:
-    write(500, 100)
-    run(capsys, "train", str(config_of_guide("fcos")), "-s", "run")
-    metrics = evaluated(capsys)
-    assert metrics["AP50"] >= 0.7
-    best = [row["objects"][0] for row in predicted(capsys) if row["objects"]]
-    assert {one["label"] for one in best} <= set(SHAPES)

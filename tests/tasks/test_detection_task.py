@@ -107,3 +107,25 @@ def test_endless_lists_are_no_boxes(text):
 def test_numbers_without_end_are_no_pixels(number):
     text = f'[{{"label": "cat", "x": {number}, "y": 2, "width": 3, "height": 4}}]'
     assert "expected a number of pixels as x" in str(TASK.problem(text))
+
+
+def test_a_draft_has_the_boxes_that_are_shown_and_the_product_of_their_scores():
+    found = [BOX | {"score": 0.8}, BOX | {"score": 0.5}, BOX | {"score": 0.29}]
+    text, probability = TASK.draft({"objects": found})
+    assert json.loads(text) == [BOX, BOX]
+    assert probability == pytest.approx(0.4)
+
+
+def test_a_draft_without_objects_is_as_sure_as_the_best_one_is_unlikely():
+    assert TASK.draft({"objects": [BOX | {"score": 0.2}]}) == ("[]", pytest.approx(0.8))
+    assert TASK.draft({"objects": []}) == ("[]", 1.0)
+
+
+def test_a_box_that_the_border_cut_to_nothing_is_in_no_draft():
+    text, _ = TASK.draft({"objects": [BOX | {"score": 0.9}, BOX | {"score": 0.9, "width": 0.0}]})
+    assert TASK.problem(text) is None
+    assert json.loads(text) == [BOX]
+
+
+def test_a_prediction_of_another_kind_is_no_draft():
+    assert TASK.draft({"class": "cat"}) is None

@@ -65,3 +65,10 @@ def test_the_mean_of_models_is_that_of_their_probabilities():
     mean = TASK.mean_outputs(members)["label_logits"]
     shares = torch.stack([one["label_logits"].sigmoid() for one in members]).mean(0)
     torch.testing.assert_close(mean.sigmoid(), shares)
+
+
+def test_a_draft_is_as_probable_as_all_its_answers_together():
+    prediction = {"classes": ["dog", "cat"], "probabilities": {"cat": 0.9, "dog": 0.8, "emu": 0.1}}
+    text, probability = label_task("multi_label").draft(prediction)
+    assert text == '["cat", "dog"]'
+    assert probability == pytest.approx(0.9 * 0.8 * 0.9)

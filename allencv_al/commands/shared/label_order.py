@@ -268,6 +268,9 @@ def _picked(
         names = predictors[0].model.vocab.get_token_to_index_vocabulary()
         store.classes.add(list(names), _OWNER)
     picks = picked_images(found, labeled, predictors if args.archive else (), options)
+    if args.archive and predictors[0].model.label_task != store.values.task_name:
+        # A model of labels of another kind orders the images, and has no guess at their labels
+        picks = [replace(pick, predicted=None, probability=None, draft=None) for pick in picks]
     if args.by_class:
         picks.sort(key=lambda pick: (pick.predicted or "", -(pick.probability or 0.0)))
     return [NewItem.picked(pick, len(picks)) for pick in picks]

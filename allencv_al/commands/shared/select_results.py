@@ -86,6 +86,7 @@ def picked_images(
             probability=pick.probability,
             reason=_reason(pick, readable, names),
             overlay=None if task is None else _overlay(pick, task),
+            draft=pick.draft,
         )
         for rank, pick in enumerate(picks, start=1)
     ]

@@ -35,7 +35,7 @@ class NewItem:
         id: Its id in the data.
         image: Its file, or its content if it has none.
         reason: Why it was picked, in one line.
-        guess: The model's prediction: class names with probabilities.
+        guess: The model's prediction: texts of labels with probabilities.
     """
 
     id: str
@@ -51,8 +51,8 @@ class NewItem:
             pick: The picked image.
             count: The number of picks.
         """
-        guess = []
-        if pick.predicted is not None and pick.probability is not None:
+        guess = [] if pick.draft is None else [pick.draft]
+        if pick.draft is None and pick.predicted is not None and pick.probability is not None:
             guess = [(pick.predicted, float(pick.probability))]
         return cls(pick.instance.id, _stored(pick.instance), pick_text(pick, count), guess)
 
@@ -67,7 +67,7 @@ class Item:
         batch: The number of its batch.
         image: Its file, as stored; None if the database holds the content.
         reason: Why it was picked.
-        guess: The model's prediction: class names with probabilities.
+        guess: The model's prediction: texts of labels with probabilities.
         answers: Number of answers, without skips.
         kind: Kind of the agreed label; None if there is none yet.
         class_id: The class, if `kind` is LABEL.

@@ -285,3 +285,17 @@ def test_embeddings_are_kept_for_the_pages_of_many_images(
         found, numbers = store.vectors.load(), store.items.numbers()
         assert len(found) == len(ids) == len(numbers)
         assert store.vectors.missing(str(tmp_path / "rows.npz")) == []
+
+
+def test_a_model_of_other_labels_orders_the_images_and_guesses_nothing(
+    pictures: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = "allencv_al.service.web.running.serve"
+    monkeypatch.setattr(serve, lambda app, announce: app.close() or 130)
+    command = ["label", str(pictures), "--task", "detection", "--archive", str(tiny_run)]
+    assert main([*command, "-k", "3"]) == 130
+    folder = pictures.with_name("pictures-labels")
+    assert len(items(folder)) == 3
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        assert {item.guess for item in store.items.items(1)} == {()}
+        assert set(store.classes.names().values()) == {"Cat", "Dog", "Emu"}
