@@ -11,6 +11,7 @@ from annotated_types import Ge, Interval
 
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.round_metrics import PREDICTING, confidences, predicted_texts
+from allencv_al.active_learning.rounds.round_record import AUDIT_METRICS
 from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.labels.audit_sample import AuditStore, copies_of_images, is_audit
@@ -26,7 +27,6 @@ from allencv_al.selection.pool.pool_outputs import PoolOutputs
 
 logger = logging.getLogger(__name__)
 
-AUDIT_METRICS = ("audit_accuracy", "audit_low", "audit_high", "audit_labels")
 _REASON = {"drawn": "at random"}  # on the page: it must not tell more, or it would not be blind
 # What a strategy leaves in the pool is easier than what it took. Above this share of chosen images
 # the mean confidence of the rest raised the estimate by 2 to 4 points (docs/results/audit.md)
@@ -192,12 +192,3 @@ class RunAudit:
 
 def _is_of_data(event: LabelEvent) -> bool:
     return event.source == "dataset"
-
-
-def audit_text(metrics: Mapping[str, float | None]) -> str | None:
-    """Return the accuracy of an audit as a sentence's end; None without one."""
-    value, low, high, labels = (metrics.get(name) for name in AUDIT_METRICS)
-    if value is None or low is None or high is None or labels is None:
-        return None
-    estimate = AccuracyEstimate(value, low, high, round(labels))
-    return f"{estimate} by {estimate.labels} audited images"

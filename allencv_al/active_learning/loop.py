@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.audit_sampling import RunAudit, audit_text
+from allencv_al.active_learning.audit_sampling import RunAudit
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.forecast import forecast_text
 from allencv_al.active_learning.rounds.pool_figures import PoolFigures
@@ -24,6 +24,7 @@ from allencv_al.active_learning.rounds.round_metrics import (
 from allencv_al.active_learning.rounds.round_outputs import RoundOutputs
 from allencv_al.active_learning.rounds.round_record import (
     RoundRecord,
+    audit_text,
     headline,
     read_record,
     read_records,

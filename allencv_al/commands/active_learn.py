@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
         dry_run(params, source, experiment_class(params))
         sys.stdout.write(f"{source}: no faults found\n")
         return 0
-    from allencv_al.active_learning.audit_sampling import audit_text
-    from allencv_al.active_learning.rounds.round_record import headline
+    from allencv_al.active_learning.rounds.round_record import audit_text, headline
     from allencv_al.active_learning.run import RunOptions, active_learn
     from allencv_al.labels.annotators.base import WaitingForLabels
 

@@ -12,9 +12,8 @@ import pytest
 from fixtures.loop_runs import run
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
-from allencv_al.active_learning.audit_sampling import audit_text
 from allencv_al.active_learning.loop import ActiveLearningLoop
-from allencv_al.active_learning.rounds.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord, audit_text
 from allencv_al.active_learning.run import RunOptions, active_learn, make_learner
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from allencv_al.active_learning.audit_sampling import audit_text
 from allencv_al.active_learning.report.queries import Thumbnails, queries
 from allencv_al.active_learning.report.round_tables import (
     confusion_table,
@@ -19,7 +18,7 @@ from allencv_al.active_learning.report.round_tables import (
 )
 from allencv_al.active_learning.rounds.curves import curve_from_records
 from allencv_al.active_learning.rounds.forecast import forecast_of_run, forecast_text
-from allencv_al.active_learning.rounds.round_record import RoundRecord, headline
+from allencv_al.active_learning.rounds.round_record import RoundRecord, audit_text, headline
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.line_chart import ChartText, CurveLine, page_chart
 from allencv_al.reports.page import TextTable, write_page

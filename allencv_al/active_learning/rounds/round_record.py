@@ -10,6 +10,8 @@ from allencv_al.labels.label_store import UNTOLD, LabelEvent, LabelStore
 from allencv_al.labels.run_database import Query, RoundStore, State
 from allencv_al.metrics.accuracy_interval import AccuracyEstimate, wilson_interval
 
+AUDIT_METRICS = ("audit_accuracy", "audit_low", "audit_high", "audit_labels")
+
 METRICS = (
     "accuracy",
     "balanced_accuracy",
@@ -27,10 +29,7 @@ METRICS = (
     "redundancy",
     "batch_class_entropy",
     "agreement",
-    "audit_accuracy",
-    "audit_low",
-    "audit_high",
-    "audit_labels",
+    *AUDIT_METRICS,
     "mean_confidence",
 )
 """The keys of `RoundRecord.metrics`, in the order in which they are shown."""
@@ -55,6 +54,15 @@ def headline(metrics: Mapping[str, float | None]) -> tuple[str, float] | None:
         if value is not None:
             return shown, value
     return None
+
+
+def audit_text(metrics: Mapping[str, float | None]) -> str | None:
+    """Return the accuracy of an audit as a sentence's end; None without one."""
+    value, low, high, labels = (metrics.get(name) for name in AUDIT_METRICS)
+    if value is None or low is None or high is None or labels is None:
+        return None
+    estimate = AccuracyEstimate(value, low, high, round(labels))
+    return f"{estimate} by {estimate.labels} audited images"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from allencv_al.active_learning.audit_sampling import audit_text
 from allencv_al.active_learning.rounds.forecast import forecast_text
-from allencv_al.active_learning.rounds.round_record import RoundRecord, read_records
+from allencv_al.active_learning.rounds.round_record import RoundRecord, audit_text, read_records
 from allencv_al.active_learning.stop_rules.base import StopRule, target_accuracy
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.run_lock import is_locked

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web import Identity, TokenAccess, WebSettings
+
+
+def test_a_page_of_classes_starts_without_torch() -> None:
+    code = "import sys, allencv_al.service.labeling.app; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_session_says_everything(client: FlaskClient) -> None:
