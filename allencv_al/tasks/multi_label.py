@@ -80,10 +80,10 @@ class MultiLabel(LabelTask):
             names = None
         if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
             shown = '["cat", "dog"] or cat; dog, [] for none'
-            return f"expected class names such as {shown}, found {text}"
+            return f"expected class names such as {shown}, found {text[:80]}"
         for name in names:
             if classes is not None and class_name(name) not in classes:
-                return f"{repr_json(name)} is no class{did_you_mean(name, classes)}"
+                return f"{repr_json(name[:80])} is no class{did_you_mean(name, classes)}"
         return None
 
     @overrides

@@ -201,6 +201,96 @@ def test_no_acknowledged_label_is_lost_when_the_server_is_killed(
     )
 
 
+NESTED = "[" * 40_000
+NO_LABELS: dict[str, list[Any]] = {
+    "multi_label": [
+        *('["c3"]', '["cat"]', '["c1", 2]', '[["c1"]]', '{"c1": 1}', '"c1"', '["c1",', '[""]'),
+        '[{"label": "c1", "x": 1, "y": 2, "width": 3, "height": 4}]',
+    ],
+    "detection": [
+        *('["c1"]', '[{"label": "c1"}]', '{"label": "c1"}', "[[]]"),
+        *(
+            f'[{{"label": {name}, "x": {x}, "y": 2, "width": {width}, "height": 4}}]'
+            for name, x, width in [
+                *[('"c3"', 1, 3), ("1", 1, 3), ('"c1"', "NaN", 3), ('"c1"', 1, "Infinity")],
+                *[
+                    ('"c1"', "1e999", 3),
+                    ('"c1"', 1, "9" * 5_000),
+                    ('"c1"', 1, 0),
+                    ('"c1"', '"1"', 3),
+                ],
+                *[('"c1"', "true", 3), ('"c1"', NESTED, 3)],
+            ]
+        ),
+    ],
+}
+"""Texts that are no labels of a task, and values of other tasks."""
+JUNK = [
+    "",
+    "c1",
+    "null",
+    "NaN",
+    "[NaN]",
+    "\0",
+    "\ud800",
+    "[1,",
+    NESTED,
+    "x" * 100_001,
+    7,
+    True,
+    ["c1"],
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", NO_LABELS)
+def test_what_is_no_label_of_the_task_is_refused_and_leaves_nothing(
+    task: str,
+    make_process: Callable[..., Any],
+    images: Path,
+    tmp_path: Path,
+    record: Record,
+) -> None:
+    """A1: the field `label` of an answer, beside fields that are right."""
+    folder = tmp_path / "labels"
+    server = make_process(
+        *("label", str(images), "--task", task, "--classes", "cat,dog", "-s", str(folder))
+    )
+    before = server.resident_mb()
+    fields: list[dict[str, Any]] = [{"label": text} for text in [*NO_LABELS[task], *JUNK]]
+    # No label where one is due, one where none is, a class alone, and both at once
+    fields += [{}, {"class_id": "c1"}, {"class_id": "c1", "label": "[]"}]
+    fields += [{"label": "[]", "kind": "skip"}, {"label": "[]", "kind": "unreadable"}]
+    faults = []
+    for number, sent in enumerate(fields):
+        body = {"client_id": f"answer-{number}", "item": "i1", "kind": "label", **sent}
+        status, answer = post(server.port, "answers", body)
+        if not 400 <= status < 500 or b"Traceback" in answer or len(answer) > 1_000:
+            faults.append((str(sent)[:200], status, answer[:200]))
+    assert faults == []
+    assert server.resident_mb() - before < 50
+    assert "Traceback" not in server.text
+    body = {"client_id": "the-right-one", "item": "i1", "kind": "label", "label": "[]"}
+    assert post(server.port, "answers", body)[0] == 200
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        assert [event.client_key for event in store.answers.events()] == ["the-right-one"]
+        assert list(store.classes.names().values()) == ["cat", "dog"]
+    record(f"A1 answers that are no labels, {task}", len(fields), "each refused by 4xx, 0 stored")
+
+
+def post(port: int, path: str, body: Any) -> tuple[int, bytes]:
+    """Return status and body of the answer."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/{path}", json.dumps(body).encode(), headers
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
 def test_many_annotators_label_each_image_as_often_as_is_wanted(
     make_labeling: Callable[..., LabelingStore], size: Size, record: Record
 ) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from allencv_al.data.sample_data.shapes import write_shapes
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
@@ -86,7 +87,13 @@ def url_of(run: Path, process: subprocess.Popen[str]) -> str:
         time.sleep(0.1)
 
 
-def label_all(page: Page, process: subprocess.Popen[str]) -> list[str]:
+def class_key(name: str) -> list[str]:
+    return ["1" if name.startswith("cat-") else "2"]
+
+
+def label_all(
+    page: Page, process: subprocess.Popen[str], keys_of: Callable[[str], list[str]] = class_key
+) -> list[str]:
     """Label by keys whatever the page shows, until the loop is done; return what was shown."""
     seen: list[str] = []
     until = time.monotonic() + SECONDS
@@ -99,8 +106,27 @@ def label_all(page: Page, process: subprocess.Popen[str]) -> list[str]:
         )
         if name and name not in seen[-1:]:
             seen.append(name)
-            page.keyboard.press("1" if name.startswith("cat-") else "2")
+            for key in keys_of(name):
+                page.keyboard.press(key)
         page.wait_for_timeout(50)
+    return seen
+
+
+def drive(
+    command: list[str], run: Path, page: Page, keys_of: Callable[[str], list[str]] = class_key
+) -> list[str]:
+    """Run a loop to its end, labeling on its page; return the images that the page showed."""
+    log = run.with_suffix(".log")
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stderr=stream, text=True, env=dict(os.environ))
+    try:
+        page.goto(url_of(run, process))
+        page.fill("#name", "Anna")
+        page.keyboard.press("Enter")
+        seen = label_all(page, process, keys_of)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
     return seen
 
 
@@ -113,18 +139,7 @@ def test_a_loop_is_driven_to_its_end_by_a_browser(
     weights = shared_data / "weights" / "squeezenet1_1-caffe-acdec127.pth"
     config.write_text(json.dumps(config_of(photos, weights)))
     command = [sys.executable, "-m", "allencv_al", "active-learn", str(config), "-s", str(run)]
-    log = tmp_path / "log.txt"
-    with log.open("w") as stream:
-        process = subprocess.Popen(command, stderr=stream, text=True, env=dict(os.environ))
-    try:
-        page = new_page()
-        page.goto(url_of(run, process))
-        page.fill("#name", "Anna")
-        page.keyboard.press("Enter")
-        seen = label_all(page, process)
-        assert process.wait(60) == 0, log.read_text()
-    finally:
-        process.kill()
+    seen = drive(command, run, new_page())
     assert len(set(seen)) == BUDGET
     with RunDatabase(run / DATABASE_NAME, create=False) as database:
         labels = LabelStore(database).labels()
@@ -135,4 +150,55 @@ def test_a_loop_is_driven_to_its_end_by_a_browser(
     assert (run / "learning_curve.png").stat().st_size > 5_000
     assert report.count("data:image/") == BUDGET, "the pictures of the picks"
     assert "<svg" in report, "the curve"
+    assert (run / "model.tar.gz").is_file()
+
+
+@pytest.mark.slow
+def test_a_loop_learns_several_classes_per_image_from_the_page(
+    new_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    new_page.allowed += ["Failed to load resource"]  # type: ignore[attr-defined]  at the end
+    write_shapes(tmp_path, counts={"train": 24, "test": 12})
+    lines = (tmp_path / "train" / "labels.jsonl").read_text().splitlines()
+    truth = {row["path"]: row["labels"] for row in map(json.loads, lines)}
+    pool = tmp_path / "train" / "pool.csv"
+    pool.write_text("path,label\n" + "".join(f"{path},\n" for path in truth))
+    classes = ["circle", "square", "triangle"]
+    model = {
+        "type": "basic_image_classifier",
+        "task": "multi_label",
+        "im2im_encoder": {"type": "cifar_resnet", "depth": 8, "requires_grad": False},
+        "im2vec_encoder": "pool",
+    }
+    loop = {
+        "strategy": "margin",
+        "query_size": 6,
+        "budget": 18,
+        "classes": classes,
+        "annotator": {"type": "labeling_server", "port": 0, "settle_seconds": 1},
+    }
+    config = {
+        "dataset_reader": {"type": "manifest", "augmentation": ["normalize"]},
+        "train_data_path": str(pool),
+        "test_data_path": str(tmp_path / "test" / "labels.jsonl"),
+        "model": model,
+        "trainer": {"type": "logistic_regression", "cuda_device": -1},
+        "active_learning": loop,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "allencv_al", "active-learn"]
+    command += [str(tmp_path / "config.json"), "-s", str(run)]
+
+    def keys_of(name: str) -> list[str]:
+        digits = [str(1 + classes.index(one)) for one in truth[name]]
+        return [*digits, "Enter" if digits else "n"]
+
+    seen = drive(command, run, new_page(), keys_of)
+    with RunDatabase(run / DATABASE_NAME, create=False) as database:
+        labels = LabelStore(database).labels()
+    assert {id: json.loads(text) for id, text in labels.items()} == {
+        name: sorted(truth[name]) for name in seen
+    }
+    assert len(labels) == 18
     assert (run / "model.tar.gz").is_file()

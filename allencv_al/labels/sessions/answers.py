@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from allencv_al.common.errors import DataError
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import (
     PER_ANNOTATOR,
@@ -342,7 +343,7 @@ def add_event(
         source: `page` or `review`.
 
     Raises:
-        DataError: The kind does not match the class.
+        DataError: The kind does not match the class, or there are a class and a text.
         LabelConflict: There is no such item or class, or the key belongs to another event.
     """
     row = connection.execute("SELECT id, batch FROM item WHERE item = ?", (new.item,)).fetchone()
@@ -350,6 +351,8 @@ def add_event(
         raise LabelConflict(f"there is no item {new.item}")
     number = new.class_id
     if new.text is not None:
+        if number is not None:
+            raise DataError("expected the number of a class or the text of a label, found both")
         number = values.number(connection, new.text)
     elif number is not None:
         found = connection.execute("SELECT name FROM class WHERE class_id = ?", (number,))

@@ -118,10 +118,10 @@ def test_labels_come_back_from_every_format(
 
 @pytest.fixture
 def make(tmp_path: Path, photos: Path) -> Callable[..., Path]:
-    def make(name: str, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+    def make(name: str, classes: tuple[str, ...] = ("cat", "dog"), task: str = "detection") -> Path:
         with LabelingStore(tmp_path / name / LABELING_NAME) as store:
             store.classes.add(classes, "owner")
-            store.values.set_task("detection")
+            store.values.set_task(task)
             store.items.open_batch([NewItem(one, photos / one) for one in NAMES])
         return tmp_path / name
 
@@ -155,6 +155,23 @@ def test_the_commands_carry_boxes_from_labeling_to_labeling(
     capsys.readouterr()
     assert main(["import-labels", str(output), str(second)]) == 0  # once more
     assert "0 of 4 labels are new" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cvat", "csv", "label-studio", "labelme"])
+def test_the_commands_carry_classes_of_an_image_from_labeling_to_labeling(
+    name: str, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    first, second = make("first", task="multi_label"), make("second", task="multi_label")
+    (tmp_path / "x.csv").write_text(
+        f"id,label\n{NAMES[0]},dog ; cat\n{NAMES[1]},cat\n{NAMES[2]},[]\n"
+    )
+    assert main(["import-labels", str(tmp_path / "x.csv"), str(first)]) == 0
+    said = dict(zip(NAMES, ['["cat", "dog"]', '["cat"]', "[]"], strict=False))
+    assert labels(first) == said
+    output = tmp_path / FILES.get(name, "o.json" if name not in OBJECT_FOLDERS else "o")
+    assert main(["export-labels", str(first), "--format", name, "--output", str(output)]) == 0
+    assert main(["import-labels", str(output), str(second)]) == 0
+    assert labels(second) == said
 
 
 def test_formats_that_cannot_hold_a_label_say_which_can(make, tmp_path: Path, capsys) -> None:
