@@ -191,6 +191,10 @@ def _serve_images(args: argparse.Namespace) -> int:
 
 
 def _check_options(args: argparse.Namespace) -> None:
+    from allencv_al.labels.sessions.label_values import check_editable
+
+    if args.task is not None:
+        check_editable(args.task)
     if args.annotator and (args.token is not None or args.token_file is not None):
         raise ConfigurationError(
             "label: --annotator creates tokens; expected no --token or --token-file"

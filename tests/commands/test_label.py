@@ -76,6 +76,14 @@ def test_mistakes_are_one_message(
     assert fault in said and "Traceback" not in said
 
 
+def test_labels_that_the_page_cannot_edit_leave_no_labeling(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["label", str(pictures), "--classes", "cat", "--task", "cats"]) == 2
+    assert "cats" in capsys.readouterr().err
+    assert not pictures.with_name("pictures-labels").exists()
+
+
 def test_what_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["label", str(tmp_path / "nothing")]) == 2
     assert "there is no such folder" in capsys.readouterr().err

@@ -28,6 +28,20 @@ IS_CLASS = "substr(name, 1, 1) != char(10)"
 """SQL condition on rows of the table `class`: a class, and not a whole label."""
 
 
+def check_editable(name: str) -> None:
+    """Raise if the labeling page cannot edit labels of a kind.
+
+    Args:
+        name: The registered name of the task.
+
+    Raises:
+        ConfigurationError: No task has this name.
+        DataError: The page has no part for such labels.
+    """
+    if label_task(name).widget not in WIDGETS:
+        raise DataError(f"task: the labeling page cannot edit labels of the kind {name}")
+
+
 class LabelValueStore:
     """The kind of labels of a labeling, and the labels given that are more than one class.
 
@@ -79,8 +93,7 @@ class LabelValueStore:
         """
         if name == self.task_name:
             return
-        if label_task(name).widget not in WIDGETS:
-            raise DataError(f"task: the labeling page cannot edit labels of the kind {name}")
+        check_editable(name)
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM label_event LIMIT 1").fetchone():
                 raise LabelConflict(
