@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         required=True,
         help="a table; JSON lines; one folder per class with its images; JSON or JSON_MIN "
-        "of Label Studio; a file of COCO or CVAT; a folder of Pascal VOC, YOLO or LabelMe files",
+        "of Label Studio; a file of COCO, CVAT, Labelbox, Vertex AI, SageMaker, Roboflow or "
+        "Kaggle; a folder of Pascal VOC, YOLO, LabelMe, FiftyOne, Hugging Face or Supervisely "
+        "files, or of masks",
     )
     parser.add_argument(
         "--output",
@@ -60,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.labels.exchange.exporting import image_files, read_entries, task_of
     from allencv_al.labels.exchange.formats import FOLDERS, TEXT_FORMATS
     from allencv_al.labels.exchange.label_studio import with_local_addresses
-    from allencv_al.labels.exchange.object_folders import OBJECT_FOLDERS, write_object_folder
+    from allencv_al.labels.exchange.object_folders import FOLDER_FORMATS, write_object_folder
 
     task, classes = task_of(args.folder)
     check_carries(args.format, task)
-    is_folder = args.format == FOLDERS or args.format in OBJECT_FOLDERS
+    is_folder = args.format == FOLDERS or args.format in FOLDER_FORMATS
     _check_options(args, is_folder)
     images = image_files(args.folder)
     if not is_folder:
@@ -77,12 +79,12 @@ def run(args: argparse.Namespace) -> int:
         entries = with_objects(entries, task, classes)
     if args.local_files is not None:
         entries = with_local_addresses(entries, args.local_files)
-    if args.format in OBJECT_FOLDERS:
+    if args.format in FOLDER_FORMATS:
         count = write_object_folder(args.format, args.output, entries)
         sys.stdout.write(f"labels of {count} images: {args.output}\n")
         return 0
     if args.format == FOLDERS:
-        count = write_class_folders(args.output, entries, args.links)
+        count = write_class_folders(args.output, entries, "link" if args.links else "copy")
         sys.stdout.write(f"{count} images in class folders: {args.output}\n")
         return 0
     text = TEXT_FORMATS[args.format].write(entries)

@@ -28,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="an output of export-labels; a table with id, image or path and label; an "
-        "export of Label Studio, Prodigy or CVAT; a COCO file; or a folder of classes, Pascal "
-        "VOC, YOLO or LabelMe files",
+        "export of Label Studio, Prodigy, CVAT, Labelbox, Vertex AI, SageMaker, Kaggle or "
+        "Roboflow; a COCO file; or a folder of classes, of masks, or of Pascal VOC, YOLO, LabelMe, "
+        "FiftyOne, Hugging Face or Supervisely files",
     )
     parser.add_argument(
         "folder",

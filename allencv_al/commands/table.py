@@ -32,6 +32,7 @@ SUBCOMMANDS = {
     "label": "label images on a page, alone or with others",
     "export-labels": "export the labels of a run or a labeling to other programs",
     "import-labels": "import labels of other programs into a labeling",
+    "convert": "convert the labels of a folder, a table, a labeling or a run",
     "token": "create, list and revoke tokens for pipelines",
     "audit": "find wrong labels, copies, leaks and odd images in a data set",
     "select": "choose the images that are most worth labeling next",

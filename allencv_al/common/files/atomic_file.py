@@ -12,6 +12,7 @@ What can be computed again in seconds need not wait for the disk: see `unflushed
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -48,10 +49,17 @@ def waits_for_disk() -> bool:
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, replaces: bool = True) -> Iterator[Path]:
     """Give a temporary path that takes the name `path` when the block ends without an error.
 
     A device or a pipe (`/dev/null`, `/dev/stdout`) is given itself: it must not be replaced.
+
+    Args:
+        path: The final name.
+        replaces: Whether a file of that name is replaced.
+
+    Raises:
+        FileExistsError: There is one, and it must not be replaced.
     """
     final = Path(path)
     if _is_special(final):
@@ -64,18 +72,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         flush(temporary)  # before the rename: a power cut must not leave the name with half of it
-        temporary.replace(final)
+        if replaces:
+            temporary.replace(final)
+        else:
+            _name_new_file(temporary, final)
         flush(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_directory(path: str | Path) -> Iterator[Path]:
+def atomic_directory(path: str | Path, replaces: bool = True) -> Iterator[Path]:
     """Give a temporary folder that takes the name `path` when the block ends without an error.
 
     A folder that already has the name is replaced. A rename cannot be split by a kill, but
     replacing takes two: in the instant between them neither folder is there.
+
+    Args:
+        path: The final name.
+        replaces: Whether a folder of that name is replaced.
+
+    Raises:
+        FileExistsError: There is one, and it must not be replaced.
     """
     final = Path(path)
     make_folder(final.parent)
@@ -86,6 +104,10 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         for file in sorted(temporary.rglob("*")):
             flush(file)
         flush(temporary)
+        if not replaces:
+            _name_new_folder(temporary, final)
+            flush(final.parent)
+            return
         if final.is_dir():
             final.replace(old)
         try:
@@ -162,6 +184,29 @@ def sweep_temporaries(folder: str | Path) -> None:
 def _temporary_name(final: Path) -> Path:
     """Return a name beside `final`, for what `open` and `mkdir` make with the user's umask."""
     return final.parent / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{final.suffix}"
+
+
+def _name_new_file(temporary: Path, final: Path) -> None:
+    try:
+        os.link(temporary, final)  # a rename would replace a file that another process named since
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without links
+        if final.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
+        temporary.replace(final)
+
+
+def _name_new_folder(temporary: Path, final: Path) -> None:
+    taken = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final))
+    if final.exists():
+        raise taken
+    try:
+        temporary.rename(final)  # refused by the system where a folder with content is there since
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise taken from None
+        raise
 
 
 def _is_special(path: Path) -> bool:

@@ -37,6 +37,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 # Also where a spreadsheet that divides at ; or a tab would find a formula
 _QUOTED = re.compile(r'[",\t\r\n]|^\s|\s$|;\s*[=+\-@＝＋－＠]')
 
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _BLANKS = re.compile(r"\s*")
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|tiff?|bmp|gif|webp)$", re.IGNORECASE)
 
@@ -73,11 +74,22 @@ class Table:
         columns: The names, in order; a column that was asked for has the name it was asked by.
         rows: The rows; blank ones are left out.
         is_json: Whether it is JSON, where each row has columns of its own.
+        delimiter: The separator of the cells of CSV.
     """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     is_json: bool = False
+    delimiter: str = ","
+
+    def number(self, cell: Any) -> Any:
+        """Return the cell of a number with a decimal point.
+
+        Spreadsheets that set cells apart by semicolons or tabs write numbers with the decimal comma
+        of their country; where commas set cells apart, `1,234` would be a number of thousands.
+        """
+        is_number = isinstance(cell, str) and _DECIMAL_COMMA.fullmatch(cell.strip())
+        return cell.replace(",", ".") if is_number and self.delimiter != "," else cell
 
     def require(self, where: object, names: Sequence[str], hint: str = "") -> None:
         """Raise a DataError, with the existing columns, unless one of `names` is among them."""
@@ -275,7 +287,17 @@ def _csv_table(text: str, where: str, names: Sequence[str]) -> Table:
     columns = tuple(name for name in header if name != GUARDED)
     while columns and not columns[-1]:  # a spreadsheet's empty columns
         columns = columns[:-1]
-    return Table(columns, tuple(rows))
+    return Table(columns, tuple(rows), delimiter=delimiter)
+
+
+def records(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line, and the cells, of each record of CSV without a header.
+
+    Raises:
+        DataError: The CSV is broken.
+    """
+    body = text.removeprefix("\ufeff")
+    yield from _records(body, _delimiter(body, ()), where, 0)
 
 
 def _records(

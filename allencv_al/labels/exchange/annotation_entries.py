@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import parse_json
+from allencv_al.common.names import class_name
 from allencv_al.data.dataset_readers.objects.annotation_file import AnnotationFile
 from allencv_al.data.dataset_readers.objects.coco import coco_annotations
 from allencv_al.data.dataset_readers.objects.cvat_xml import cvat_annotations
-from allencv_al.data.dataset_readers.objects.image_objects import Annotation
+from allencv_al.data.dataset_readers.objects.image_objects import (
+    AnnotatedObject,
+    Annotation,
+    Box,
+    short,
+)
+from allencv_al.data.image_io import ImageFrame
 from allencv_al.labels.exchange.label_entry import LabelEntry, Objects
 
 
@@ -42,6 +52,41 @@ def from_cvat(text: str, where: str) -> list[LabelEntry]:
 def always(annotation: Annotation) -> Objects:
     """Return the objects of an entry whose file names them in pixels."""
     return lambda frame, problems: annotation
+
+
+def tagged(*tags: str) -> Objects:
+    """Return the objects of an entry whose file names classes of the whole image."""
+    return always(Annotation("", tags=tags))
+
+
+def in_shares(boxes: Sequence[tuple[str, Box]]) -> Objects:
+    """Return the objects of an entry whose file measures boxes by the sides of the upright image.
+
+    Args:
+        boxes: Class name and `x_min, y_min, x_max, y_max` in shares of width and height.
+    """
+
+    def objects(frame: ImageFrame | None, problems: list[str]) -> Annotation:
+        width, height = (1, 1) if frame is None else frame.upright_size
+        found = []
+        for number, (name, (x_min, y_min, x_max, y_max)) in enumerate(boxes):
+            box = (x_min * width, y_min * height, x_max * width, y_max * height)
+            found.append(AnnotatedObject(f"boxes[{number}] ({name})", box, name))
+        return Annotation("", found)
+
+    return objects
+
+
+def name_in(values: Mapping[str, Any], key: str) -> str:
+    """Return the class name under a key.
+
+    Raises:
+        ValueError: There is none.
+    """
+    name = values.get(key)
+    if not isinstance(name, str) or not class_name(name):
+        raise ValueError(f"{key}: expected a class name, found {short(name)}")
+    return class_name(name)
 
 
 def _entries(found: AnnotationFile) -> list[LabelEntry]:

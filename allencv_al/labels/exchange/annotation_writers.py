@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
@@ -14,8 +14,14 @@ from allencv_al.data.run_lengths import runs_of
 from allencv_al.labels.exchange.entry_objects import objects_of
 from allencv_al.labels.exchange.label_entry import LabelEntry
 
+Form = Literal["class", "classes", "boxes"]
+"""The form of labels in formats that keep each under a key of its own."""
+
 LabeledImage = tuple[str, Annotation]
 """The id of an image, and its objects."""
+
+Files = Iterator[tuple[str, bytes]]
+"""The path below a folder and the content of each file."""
 
 
 def to_coco(entries: Sequence[LabelEntry]) -> str:
@@ -79,17 +85,36 @@ def to_cvat(entries: Sequence[LabelEntry]) -> str:
 
 def labeled_images(entries: Sequence[LabelEntry]) -> Iterator[LabeledImage]:
     """Yield the id and the objects of each labeled image that is not kept for measuring."""
+    return ((entry.id, annotation) for entry, annotation in labeled_entries(entries))
+
+
+def labeled_entries(entries: Sequence[LabelEntry]) -> Iterator[tuple[LabelEntry, Annotation]]:
+    """Yield each labeled entry that is not kept for measuring, and its objects."""
     for entry in entries:
         # Who trains on the file must not learn what measures
         annotation = objects_of(entry) if entry.use is None else None
         if annotation is not None:
-            yield entry.id, annotation
+            yield entry, annotation
 
 
 def class_names(images: Sequence[LabeledImage]) -> list[str]:
     """Return the names of all classes, sorted."""
     found = {one.name or "" for _, annotation in images for one in annotation.objects}
     return sorted(found.union(*(annotation.tags for _, annotation in images)))
+
+
+def form_of(labeled: Sequence[tuple[LabelEntry, Annotation]]) -> Form:
+    """Return the form that the labels of all images have."""
+    if any(annotation.objects for _, annotation in labeled):
+        return "boxes"
+    return "class" if all(len(one.tags) == 1 for _, one in labeled) else "classes"
+
+
+def shares_of(one: AnnotatedObject, size: Size | None) -> tuple[float, float, float, float]:
+    """Return `x_min, y_min, x_max, y_max` of an object in shares of the sides of its image."""
+    width, height = size or (1, 1)
+    x_min, y_min, x_max, y_max = one.box or (0, 0, 0, 0)
+    return x_min / width, y_min / height, x_max / width, y_max / height
 
 
 def _geometry(one: AnnotatedObject, size: Size | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 from urllib.parse import quote, unquote
 
 from allencv_al.common.errors import DataError
@@ -24,6 +25,10 @@ _SAFE = " !#$&'()+,-.;=@[]^_`{}~"
 # Names of devices on Windows
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LONGEST = 200  # bytes of a folder name; file systems allow 255
+
+
+Placement = Literal["list", "copy", "link"]
+"""Treatment of image files: left where they are, copied, or linked to."""
 
 
 def folder_name(label: str) -> str:
@@ -52,13 +57,30 @@ def label_of(name: str) -> str:
     return label if folder_name(label) == name else name
 
 
-def write_class_folders(folder: Path, entries: Sequence[LabelEntry], links: bool) -> int:
+def place_image(image: Path, file: Path, placement: Placement) -> None:
+    """Copy an image to a new file, or make that a symbolic link to it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if placement == "link":
+        file.symlink_to(image.resolve())
+    else:
+        shutil.copyfile(image, file)
+
+
+def taken(path: Path) -> DataError:
+    """Return the error for an output that exists."""
+    kind = "folder" if path.is_dir() else "file"
+    return DataError(f"{path}: is there already; name another {kind}")
+
+
+def write_class_folders(
+    folder: Path, entries: Sequence[LabelEntry], placement: Placement = "copy"
+) -> int:
     """Write the labeled images into folders, and all entries into `labels.jsonl`.
 
     Args:
         folder: The folder to create; it must not exist.
         entries: The labels; their images are files.
-        links: Whether to make symbolic links instead of copies.
+        placement: Whether images are copied, or symbolic links lead to them.
 
     Returns:
         The number of images in the folders.
@@ -67,7 +89,7 @@ def write_class_folders(folder: Path, entries: Sequence[LabelEntry], links: bool
         DataError: An image file is missing, or a class name is too long for a folder.
     """
     if folder.exists():
-        raise DataError(f"{folder}: is there already; name another folder")
+        raise taken(folder)
     # Who trains on the folders must not learn what measures; `labels.jsonl` has it all the same
     labeled = [entry for entry in entries if entry.label is not None and entry.use is None]
     missing = [entry.id for entry in labeled if not (entry.image and Path(entry.image).is_file())]
@@ -77,17 +99,14 @@ def write_class_folders(folder: Path, entries: Sequence[LabelEntry], links: bool
             f"the first is {repr_json(missing[0])}"
         )
     names = {label: folder_name(label) for entry in labeled if (label := entry.label)}
-    taken: set[str] = set()
+    used: set[str] = set()
     placed = {}
-    with atomic_directory(folder) as target:
+    with atomic_directory(folder, replaces=False) as target:
         _make_folders(target, names)
         for entry in labeled:
             source = Path(str(entry.image))
-            file = f"{names[str(entry.label)]}/{_free_name(source.name, taken)}"
-            if links:
-                (target / file).symlink_to(source.resolve())
-            else:
-                shutil.copyfile(source, target / file)
+            file = f"{names[str(entry.label)]}/{_free_name(source.name, used)}"
+            place_image(source, target / file, placement)
             placed[id(entry)] = file
         kept = [
             replace(entry, extra={**entry.extra, _FILE: placed[id(entry)]})

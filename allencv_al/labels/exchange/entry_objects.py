@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import DataError, ImageDecodeError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.data.dataset_readers.objects.image_objects import (
     AnnotatedObject,
@@ -31,6 +31,10 @@ _TARGETS: Mapping[str, Target] = {
     "segmentation": "masks",
 }
 """The kind of label that the objects of an image become, for each task."""
+
+
+CLASSES_ALONE = ("single_label", "multi_label")
+"""The tasks whose labels are classes of the whole image, so that its size does not matter."""
 
 
 def check_carries(name: str, task: str) -> None:
@@ -63,7 +67,7 @@ def holds_objects(name: str, task: str) -> bool:
 def label_of_objects(
     task: str,
     entry: LabelEntry,
-    image: Path | bytes,
+    image: Path | bytes | None,
     classes: Sequence[str] = (),
     coordinates: Coordinates = "auto",
 ) -> str | None:
@@ -72,7 +76,7 @@ def label_of_objects(
     Args:
         task: The registered name of the task of the label.
         entry: The entry; it has objects.
-        image: The file of its image, or the content.
+        image: The file of its image, or the content; None where the label is of classes alone.
         classes: For masks: the names of the class indices, from 1.
         coordinates: Pixels that the objects refer to where the image has an EXIF orientation.
 
@@ -83,13 +87,13 @@ def label_of_objects(
     assert entry.objects is not None
     if task not in _TARGETS:
         raise DataError(f"objects are no labels of the kind {task}")
-    frame = image_frame(image)
+    frame = None if image is None else image_frame(image)
     made = ObjectInstances(coordinates, target=_TARGETS[task], classes=classes)
     annotation = entry.objects(frame, made.problems)
     if annotation is not None:
-        size = frame.upright_size
         instance = made.make(entry.id, Path(entry.id), annotation, frame)
-        if instance.boxes is not None:
+        if instance.boxes is not None and frame is not None:
+            size = frame.upright_size
             # A label is a text that outlives its image file, so that nothing can cut it later
             instance = replace(instance, boxes=tuple(_cut(box, size) for box in instance.boxes))
     made.finish(entry.id)
@@ -109,6 +113,8 @@ def with_objects(
 ) -> list[LabelEntry]:
     """Return entries with their labels as objects, for formats that write these.
 
+    Boxes and masks need the image files, of which headers are read, classes do not.
+
     Args:
         entries: Entries of a labeling or a run; their images are files.
         task: The registered name of the task of their labels.
@@ -123,12 +129,19 @@ def with_objects(
     for entry in entries:
         if entry.label is None:
             found.append(entry)
-        elif entry.image is None or not Path(entry.image).is_file():
+            continue
+        file = Path(entry.image or "")
+        try:
+            size = image_frame(file).upright_size if file.is_file() else None
+        except ImageDecodeError:
+            if task not in CLASSES_ALONE:
+                raise
+            size = None
+        if size is None and task not in CLASSES_ALONE:
             missing.append(entry.id)
-        else:
-            size = image_frame(entry.image).upright_size
-            annotation = convert(entry.label, size, classes, Path(entry.image).parent)
-            found.append(replace(entry, objects=always(annotation)))
+            continue
+        annotation = convert(entry.label, size, classes, file.parent)
+        found.append(replace(entry, objects=always(annotation)))
     if missing:
         raise DataError(
             f"the files of {len(missing)} labeled images are not there, so that their sizes are "
@@ -148,15 +161,15 @@ def _cut(box: tuple[float, ...], size: Size) -> tuple[float, float, float, float
     return max(x_min, 0), max(y_min, 0), min(x_max, width), min(y_max, height)
 
 
-def _of_class(text: str, size: Size, classes: Sequence[str], folder: Path) -> Annotation:
+def _of_class(text: str, size: Size | None, classes: Sequence[str], folder: Path) -> Annotation:
     return Annotation("", size=size, tags=(text,))
 
 
-def _of_classes(text: str, size: Size, classes: Sequence[str], folder: Path) -> Annotation:
+def _of_classes(text: str, size: Size | None, classes: Sequence[str], folder: Path) -> Annotation:
     return Annotation("", size=size, tags=tuple(json.loads(text)))
 
 
-def _of_boxes(text: str, size: Size, classes: Sequence[str], folder: Path) -> Annotation:
+def _of_boxes(text: str, size: Size | None, classes: Sequence[str], folder: Path) -> Annotation:
     return Annotation("", [_object(box) for box in json.loads(text)], size)
 
 
@@ -165,7 +178,8 @@ def _object(box: Mapping[str, Any]) -> AnnotatedObject:
     return AnnotatedObject("", (x, y, x + box["width"], y + box["height"]), box["label"])
 
 
-def _of_mask(text: str, size: Size, classes: Sequence[str], folder: Path) -> Annotation:
+def _of_mask(text: str, size: Size | None, classes: Sequence[str], folder: Path) -> Annotation:
+    assert size is not None
     value = json.loads(text)
     if "png" in value:
         layers = layers_of(load_mask(folder / value["png"]))
@@ -180,7 +194,7 @@ def _of_mask(text: str, size: Size, classes: Sequence[str], folder: Path) -> Ann
 
 
 # One table for all tasks of this package; others are written to tables only
-_FROM_TEXT: Mapping[str, Callable[[str, Size, Sequence[str], Path], Annotation]] = {
+_FROM_TEXT: Mapping[str, Callable[[str, Size | None, Sequence[str], Path], Annotation]] = {
     "single_label": _of_class,
     "multi_label": _of_classes,
     "detection": _of_boxes,

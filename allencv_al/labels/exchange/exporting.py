@@ -59,6 +59,11 @@ def image_files(folder: Path) -> dict[str, Path]:
     return {id: Path(os.path.abspath(file)) for id, file in found.items()}  # noqa: PTH100
 
 
+def is_run_or_labeling(folder: Path) -> bool:
+    """Return whether a folder is that of a run or of a labeling."""
+    return (folder / DATABASE_NAME).is_file() or (folder / LABELING_NAME).is_file()
+
+
 def task_of(folder: Path) -> tuple[str, list[str]]:
     """Return the task of the labels of a run or of a labeling, and the names of their classes."""
     if (folder / LABELING_NAME).is_file():
@@ -68,11 +73,15 @@ def task_of(folder: Path) -> tuple[str, list[str]]:
         return SINGLE_LABEL, []
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
         events = LabelStore(database).current().values()
-    return _task_of_texts([event.label for event in events if event.label is not None]), []
+    return task_of_texts([event.label for event in events if event.label is not None]), []
 
 
-def _task_of_texts(texts: Sequence[str]) -> str:
-    """Return the task that all labels fit: a run does not record the kind of its labels."""
+def task_of_texts(texts: Sequence[str]) -> str:
+    """Return the task that all labels fit: runs and tables do not record the kind of their labels.
+
+    Args:
+        texts: The texts of the labels.
+    """
     if not texts or not all(text[:1] in ("[", "{") for text in texts):
         return SINGLE_LABEL  # without the import of torch that other tasks need
     fitting = (

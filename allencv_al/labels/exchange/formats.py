@@ -9,12 +9,18 @@ from typing import Any, NamedTuple
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import parse_json, repr_json
-from allencv_al.common.files.tables import CSV_SUFFIXES, JSON_SUFFIXES, is_json_text, parse_table
+from allencv_al.common.files.tables import (
+    CSV_SUFFIXES,
+    JSON_SUFFIXES,
+    Table,
+    is_json_text,
+    parse_table,
+)
 from allencv_al.common.files.text_files import decode_text
 from allencv_al.labels.exchange import FORMATS
 from allencv_al.labels.exchange.annotation_entries import from_coco, from_cvat
 from allencv_al.labels.exchange.annotation_writers import to_coco, to_cvat
-from allencv_al.labels.exchange.class_folders import read_class_folders
+from allencv_al.labels.exchange.class_folders import ENTRIES_NAME, read_class_folders
 from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.exchange.label_studio import (
     CONTROL,
@@ -27,7 +33,28 @@ from allencv_al.labels.exchange.label_studio_min import (
     is_min,
     to_label_studio_min,
 )
-from allencv_al.labels.exchange.object_folders import OBJECT_FOLDERS, read_object_folder
+from allencv_al.labels.exchange.object_folders import FOLDER_FORMATS
+from allencv_al.labels.exchange.programs.class_tables import (
+    from_kaggle,
+    from_roboflow,
+    table_format,
+    to_kaggle,
+    to_roboflow,
+)
+from allencv_al.labels.exchange.programs.fiftyone import LABELS_FILE, SAMPLES_FILE
+from allencv_al.labels.exchange.programs.image_folder import has_metadata
+from allencv_al.labels.exchange.programs.labelbox import (
+    EXPORTED,
+    IMPORTED,
+    from_labelbox,
+    to_labelbox,
+)
+from allencv_al.labels.exchange.programs.mask_folder import is_mask_folder
+from allencv_al.labels.exchange.programs.sagemaker import ADDRESS as SAGEMAKER_ADDRESS
+from allencv_al.labels.exchange.programs.sagemaker import from_sagemaker, to_sagemaker
+from allencv_al.labels.exchange.programs.supervisely import ANNOTATIONS, META_NAME
+from allencv_al.labels.exchange.programs.vertex_ai import ADDRESS as VERTEX_ADDRESS
+from allencv_al.labels.exchange.programs.vertex_ai import from_vertex, to_vertex
 from allencv_al.labels.exchange.row_formats import (
     IMAGE_COLUMNS,
     SAYING,
@@ -40,23 +67,29 @@ from allencv_al.labels.exchange.row_formats import (
 FOLDERS = "folders"
 
 _BY_KEYS = (
-    ({"source-ref"}, "a manifest of SageMaker Ground Truth"),
-    ({"classes", "labels"}, "the labels.json of FiftyOne"),
-    ({"samples"}, "a data set of FiftyOne"),
     ({"_via_img_metadata"}, "a project of the VGG Image Annotator"),
     ({"items", "categories"}, "a data set of Datumaro"),
-    ({"imageGcsUri"}, "an import file of Vertex AI"),
-    ({"data_row"}, "an export of Labelbox"),
+    ({"assets", "tags"}, "a project of VoTT"),
+    ({"image", "annotations"}, "an annotation file of Create ML"),
+)
+_BY_LINE = (
+    (VERTEX_ADDRESS, "vertex"),
+    (SAGEMAKER_ADDRESS, "sagemaker"),
+    (IMPORTED, "labelbox"),
+    (EXPORTED, "labelbox"),
 )
 _COCO = {"images", "categories"}
 _LABELME = {"shapes", "imagePath"}
+_FIFTYONE = (("labels", dict), ("samples", list))
 _XML = ((r"<annotations\b", "cvat"), (r"<annotation\b", "pascal-voc"))
 _YOLO = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
 
 _SUPPORTED = (
     "what export-labels writes; tables (CSV, TSV) with id, image or path and label; JSON lines "
     "with the same keys, also Prodigy's; JSON, JSON_MIN, CSV and TSV of Label Studio; COCO "
-    "instances; CVAT for images 1.1; folders of Pascal VOC, YOLO or LabelMe; and class folders"
+    "instances; CVAT for images 1.1; JSON lines of Labelbox, Vertex AI and SageMaker; tables of "
+    "Kaggle and Roboflow; folders of Pascal VOC, YOLO, LabelMe, FiftyOne, Supervisely, Hugging "
+    "Face or masks; and class folders"
 )
 
 
@@ -79,6 +112,11 @@ TEXT_FORMATS = {
     "label-studio-min": TextFormat(to_label_studio_min, from_label_studio_min),
     "coco": TextFormat(to_coco, from_coco),
     "cvat": TextFormat(to_cvat, from_cvat),
+    "labelbox": TextFormat(to_labelbox, from_labelbox),
+    "vertex": TextFormat(to_vertex, from_vertex),
+    "sagemaker": TextFormat(to_sagemaker, from_sagemaker),
+    "roboflow": TextFormat(to_roboflow, from_roboflow),
+    "kaggle": TextFormat(to_kaggle, from_kaggle),
 }
 
 
@@ -102,7 +140,15 @@ def format_of(path: Path) -> str:
         return known
     if head.startswith("<"):
         raise _not_read(path, "XML")
-    if suffix in CSV_SUFFIXES or set(_columns(path, text)) & {*IMAGE_COLUMNS, "id"}:
+    if _is_vertex_csv(text):
+        return "vertex"
+    table = _table(path, text)
+    if table is not None and not set(table.columns) & {*SAYING, "annotation_id"}:
+        known = table_format(table)
+        if known is not None and (known != "kaggle" or suffix in CSV_SUFFIXES):
+            return known
+    columns = () if table is None else table.columns
+    if suffix in CSV_SUFFIXES or set(columns) & {*IMAGE_COLUMNS, "id"}:
         return "csv"
     raise DataError(
         f"{path}: unknown format; name it by --format ({', '.join(FORMATS)}); supported: "
@@ -122,8 +168,8 @@ def read_file(path: Path, name: str) -> list[LabelEntry]:
     """
     if name == FOLDERS:
         return read_class_folders(path)
-    if name in OBJECT_FOLDERS:
-        return read_object_folder(name, path)
+    if name in FOLDER_FORMATS:
+        return FOLDER_FORMATS[name].read(path)
     return TEXT_FORMATS[name].read(_text_of(path), str(path))
 
 
@@ -140,6 +186,12 @@ def _json_format(path: Path, text: str) -> str:
     keys = set(value) if isinstance(value, dict) else set()
     if keys >= _COCO or keys >= _LABELME:
         return "coco" if keys >= _COCO else "labelme"
+    if isinstance(value, dict):
+        if any(isinstance(value.get(key), kind) for key, kind in _FIFTYONE):
+            return "fiftyone"
+        known = next((name for key, name in _BY_LINE if key in keys), None)
+        if known is not None:
+            return known
     is_list = isinstance(value, list)
     if is_list and not is_min(value):
         return "label-studio"
@@ -179,11 +231,16 @@ def _not_read(path: Path, foreign: str) -> DataError:
     )
 
 
-def _columns(path: Path, text: str) -> tuple[str, ...]:
+def _table(path: Path, text: str) -> Table | None:
     try:
-        return parse_table(text, str(path), (*IMAGE_COLUMNS, "id", "label")).columns
+        return parse_table(text, str(path), (*IMAGE_COLUMNS, "id", *SAYING))
     except DataError:
-        return ()
+        return None
+
+
+def _is_vertex_csv(text: str) -> bool:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return re.match(r'\ufeff?"?(\w*"?[,;\t]"?)?gs://', first) is not None
 
 
 def _text_of(path: Path) -> str:
@@ -208,6 +265,16 @@ def _first_tag(text: str) -> str:
 
 
 def _folder_format(folder: Path) -> str:
+    if (folder / ENTRIES_NAME).is_file():
+        return FOLDERS
+    if has_metadata(folder):
+        return "huggingface"
+    if any((folder / name).is_file() for name in (LABELS_FILE, SAMPLES_FILE)):
+        return "fiftyone"
+    if (folder / META_NAME).is_file() and any(folder.rglob(f"{ANNOTATIONS}/*.json")):
+        return "supervisely"
+    if is_mask_folder(folder):
+        return "masks"
     if any((folder / name).is_file() for name in _YOLO):
         return "yolo"
     if next(folder.rglob("*.xml"), None) is not None:

@@ -14,7 +14,7 @@ from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.exchange.row_formats import IMAGE_COLUMNS
 
-_MOST_HINTS = 10  # each hint searches all names
+_MOST_HINTS = 10
 
 
 class UnknownNameError(DataError):
@@ -26,21 +26,25 @@ class ItemNames:
 
     Args:
         items: The number of each item by its id.
+        hints: Number of messages with a hint at similar names; each hint searches all names.
     """
 
-    def __init__(self, items: Mapping[str, int]) -> None:
+    def __init__(self, items: Mapping[str, int], hints: int = _MOST_HINTS) -> None:
         self._items = items
+        self._most_hints = hints
         composed = Counter(map(class_name, items))
-        self._composed = {
-            class_name(id): item for id, item in items.items() if composed[class_name(id)] == 1
-        }
+        self._composed = {class_name(id): id for id in items if composed[class_name(id)] == 1}
         self._ends = PathEnds(items)
         self._ids_by_stem: dict[str, list[str]] = defaultdict(list)
         self._stems = PathEnds(())
         self._hints = 0
 
     def item_of(self, entry: LabelEntry) -> int:
-        """Return the number of the item of an entry.
+        """Return the number of the item of an entry; see `id_of`."""
+        return self._items[self.id_of(entry)]
+
+    def id_of(self, entry: LabelEntry) -> str:
+        """Return the id of the item of an entry.
 
         Raises:
             UnknownNameError: No item matches.
@@ -48,7 +52,7 @@ class ItemNames:
         """
         # Before anything that guesses: an exact id is never ambiguous
         if entry.id in self._items:
-            return self._items[entry.id]
+            return entry.id
         given = (entry.id, entry.image, *map(entry.extra.get, IMAGE_COLUMNS))
         texts = [class_name(text) for text in given if isinstance(text, str) and text.strip()]
         for text in texts:
@@ -58,7 +62,7 @@ class ItemNames:
         if not found and entry.objects is not None:  # a file of objects has the image's name
             found = {id for text in texts for id in self._of_stem(text)}
         if len(found) == 1:
-            return self._items[found.pop()]
+            return found.pop()
         if found:
             raise DataError(f"{len(found)} images have this name")
         raise UnknownNameError(f"there is no such image{self._hint(entry.id)}")
@@ -74,7 +78,7 @@ class ItemNames:
     def _hint(self, name: str) -> str:
         self._hints += 1
         # Each hint compares with all items: a table of 10,000 strangers would take minutes
-        if self._hints > _MOST_HINTS:
+        if self._hints > self._most_hints:
             return ""
         last = path_parts(name)[-1]
         names = {id: path_parts(id)[-1] for id in self._items}

@@ -61,7 +61,8 @@ class LabelEntry:
 
 
 FIELDS = tuple(one.name for one in fields(LabelEntry) if one.compare and one.name != "extra")
-_NUMBERS = {"time": float, "seconds": float, "score": float, "round": int}
+NUMBERS = {"time": float, "seconds": float, "score": float, "round": int}
+"""The fields that hold numbers, with their types."""
 
 
 def entry_of(
@@ -93,10 +94,21 @@ def entry_of(
     return LabelEntry(**found, extra=dict(extra), place=place)
 
 
+def kept_values(entry: LabelEntry, name: str) -> Mapping[str, Any]:
+    """Return the values that an entry keeps for the program that wrote them.
+
+    Args:
+        entry: The entry.
+        name: The key in its `extra`, which a column of another program may bear.
+    """
+    kept = entry.extra.get(name)
+    return kept if isinstance(kept, dict) else {}
+
+
 def _converted(name: str, value: Any) -> Any:
     if value is None or value == "":
         return None
-    kind = _NUMBERS.get(name)
+    kind = NUMBERS.get(name)
     if kind is None:
         if isinstance(value, str):
             if not is_encodable(value):

@@ -1,14 +1,14 @@
-"""Label entries as folders with a file of objects for each image: Pascal VOC, YOLO, LabelMe."""
+"""Label entries as folders with files of labels: Pascal VOC, YOLO, LabelMe and the like."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import yaml
@@ -16,32 +16,64 @@ from PIL import Image
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import atomic_directory
+from allencv_al.common.files.text_files import decode_text
 from allencv_al.data.dataset_readers.objects.annotated_images import Parser
 from allencv_al.data.dataset_readers.objects.image_objects import AnnotatedObject, Size
 from allencv_al.data.dataset_readers.objects.labelme import LabelMeReader
 from allencv_al.data.dataset_readers.objects.pascal_voc import PascalVocReader
 from allencv_al.data.dataset_readers.objects.yolo import YoloReader
 from allencv_al.labels.exchange.annotation_writers import (
-    LabeledImage,
+    Files,
     class_names,
+    labeled_entries,
     labeled_images,
 )
+from allencv_al.labels.exchange.class_folders import Placement, place_image, taken
 from allencv_al.labels.exchange.label_entry import LabelEntry
+from allencv_al.labels.exchange.programs.fiftyone import (
+    LABELS_FILE,
+    SAMPLES_FILE,
+    from_fiftyone,
+    to_fiftyone,
+)
+from allencv_al.labels.exchange.programs.image_folder import image_folder_files, read_image_folder
+from allencv_al.labels.exchange.programs.mask_folder import IMAGES as MASK_IMAGES
+from allencv_al.labels.exchange.programs.mask_folder import mask_files, read_mask_folder
+from allencv_al.labels.exchange.programs.supervisely import (
+    IMAGES,
+    place_in_project,
+    read_supervisely,
+    supervisely_files,
+)
 
 _LISTS = ("classes.txt", "obj.names", "train.txt", "test.txt", "valid.txt")
 _FOLDERS = ("labels", "Annotations", "annotations")  # beside the folder of the images
 
-Files = Iterator[tuple[str, bytes]]
-"""The path below the folder and the content of each file."""
+
+class FolderFormat(NamedTuple):
+    """A format of a folder with files of labels.
+
+    Args:
+        write: Yields the files of entries.
+        read: Returns the entries of a folder, or of the file in it that names the others.
+        image: Returns the path that an image has in such a folder.
+    """
+
+    write: Callable[[Sequence[LabelEntry]], Files]
+    read: Callable[[Path], list[LabelEntry]]
+    image: Callable[[str], str]
 
 
-def write_object_folder(name: str, folder: Path, entries: Sequence[LabelEntry]) -> int:
-    """Write the objects of each labeled image as a file of its own.
+def write_object_folder(
+    name: str, folder: Path, entries: Sequence[LabelEntry], placement: Placement = "list"
+) -> int:
+    """Write the labels of images as files in a folder.
 
     Args:
         name: The format.
         folder: The folder to create; it must not exist.
         entries: Entries with objects.
+        placement: Whether the images get into the folder.
 
     Returns:
         The number of images.
@@ -50,32 +82,42 @@ def write_object_folder(name: str, folder: Path, entries: Sequence[LabelEntry]) 
         DataError: The folder exists, or two images would have one file.
     """
     if folder.exists():
-        raise DataError(f"{folder}: is there already; name another folder")
-    images = list(labeled_images(entries))
-    written: dict[str, str] = {}
-    with atomic_directory(folder) as target:
-        for file, content in _WRITERS[name](images):
-            if file in written:
-                raise DataError(f"{folder}: two images would have the file {file}; rename one")
-            written[file] = file
-            (target / file).parent.mkdir(parents=True, exist_ok=True)
-            (target / file).write_bytes(content)
-    return len(images)
+        raise taken(folder)
+    of = FOLDER_FORMATS[name]
+    written: set[str] = set()
+    labeled = [entry for entry, _ in labeled_entries(entries)]
+    try:
+        with atomic_directory(folder, replaces=False) as target:
+            for file, content in of.write(entries):
+                _claim(file, written, folder)
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                (target / file).write_bytes(content)
+            for entry in labeled if placement != "list" else ():
+                file = of.image(entry.id)
+                _claim(file, written, folder)
+                place_image(Path(str(entry.image)), target / file, placement)
+    except FileExistsError:  # another process has made it since
+        raise taken(folder) from None
+    return len(labeled)
 
 
-def read_object_folder(name: str, folder: Path) -> list[LabelEntry]:
+def _claim(file: str, written: set[str], folder: Path) -> None:
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{folder}: the path {file} of an image leads out of the folder")
+    if file in written:
+        raise DataError(f"{folder}: two images would have the file {file}; rename one")
+    written.add(file)
+
+
+# -- Reading -------------------------------------------------------------------------------------
+
+
+def _read_files(suffix: str, parser: Parser, folder: Path) -> list[LabelEntry]:
     """Return an entry for each file of objects in a folder, whether or not its image is there.
 
     The id of an entry is the path of its image without the extension, which the file cannot tell.
-
-    Args:
-        name: The format.
-        folder: The folder; for YOLO also its YAML file.
-
-    Raises:
-        DataError: There is no such file.
     """
-    suffix, parser = _readers(name, folder)
     root = folder if folder.is_dir() else folder.parent
     is_one = folder.is_file() and folder.suffix.lower() == suffix
     found = []
@@ -91,18 +133,31 @@ def read_object_folder(name: str, folder: Path) -> list[LabelEntry]:
     return found
 
 
-def _readers(name: str, folder: Path) -> tuple[str, Parser]:
-    if name == "yolo":
-        return ".txt", YoloReader().parser(folder)
-    reader = PascalVocReader() if name == "pascal-voc" else LabelMeReader()
-    return reader.annotation_ext, reader.parser(folder)
+def _read_yolo(folder: Path) -> list[LabelEntry]:
+    return _read_files(".txt", YoloReader().parser(folder), folder)
+
+
+def _read_voc(folder: Path) -> list[LabelEntry]:
+    return _read_files(".xml", PascalVocReader().parser(folder), folder)
+
+
+def _read_labelme(folder: Path) -> list[LabelEntry]:
+    return _read_files(".json", LabelMeReader().parser(folder), folder)
+
+
+def _read_fiftyone(folder: Path) -> list[LabelEntry]:
+    files = [folder] if folder.is_file() else [folder / LABELS_FILE, folder / SAMPLES_FILE]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        raise DataError(f"{folder}: expected {LABELS_FILE} or {SAMPLES_FILE}, found none")
+    return from_fiftyone(decode_text(file.read_bytes(), str(file)), str(file))
 
 
 # -- Writing -------------------------------------------------------------------------------------
 
 
-def _voc_files(images: Sequence[LabeledImage]) -> Files:
-    for id, annotation in images:
+def _voc_files(entries: Sequence[LabelEntry]) -> Files:
+    for id, annotation in labeled_images(entries):
         path = PurePosixPath(id)
         root = Element("annotation")
         SubElement(root, "folder").text = path.parent.as_posix()
@@ -125,7 +180,8 @@ def _voc_files(images: Sequence[LabeledImage]) -> Files:
         yield f"Annotations/{path.with_suffix('.xml')}", tostring(root, encoding="utf-8")
 
 
-def _yolo_files(images: Sequence[LabeledImage]) -> Files:
+def _yolo_files(entries: Sequence[LabelEntry]) -> Files:
+    images = list(labeled_images(entries))
     names = class_names(images)
     numbers = {name: number for number, name in enumerate(names)}
     for id, annotation in images:
@@ -150,8 +206,8 @@ def _shares(one: AnnotatedObject, size: Size | None) -> tuple[float, float, floa
     )
 
 
-def _labelme_files(images: Sequence[LabeledImage]) -> Files:
-    for id, annotation in images:
+def _labelme_files(entries: Sequence[LabelEntry]) -> Files:
+    for id, annotation in labeled_images(entries):
         path = PurePosixPath(id)
         width, height = annotation.size or (0, 0)
         content = {
@@ -193,11 +249,19 @@ def _plain(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-_WRITERS: Mapping[str, Callable[[Sequence[LabeledImage]], Files]] = {
-    "pascal-voc": _voc_files,
-    "yolo": _yolo_files,
-    "labelme": _labelme_files,
-}
+def _fiftyone_files(entries: Sequence[LabelEntry]) -> Files:
+    yield LABELS_FILE, to_fiftyone(entries).encode()
 
-OBJECT_FOLDERS = tuple(_WRITERS)
-"""The formats of folders with a file of objects for each image."""
+
+FOLDER_FORMATS = {
+    "pascal-voc": FolderFormat(_voc_files, _read_voc, "JPEGImages/{}".format),
+    "yolo": FolderFormat(_yolo_files, _read_yolo, "images/{}".format),
+    "labelme": FolderFormat(_labelme_files, _read_labelme, str),
+    "fiftyone": FolderFormat(_fiftyone_files, _read_fiftyone, "data/{}".format),
+    "huggingface": FolderFormat(image_folder_files, read_image_folder, str),
+    "supervisely": FolderFormat(
+        supervisely_files, read_supervisely, partial(place_in_project, folder=IMAGES)
+    ),
+    "masks": FolderFormat(mask_files, read_mask_folder, f"{MASK_IMAGES}/{{}}".format),
+}
+"""The formats of folders, besides that of a folder for each class."""

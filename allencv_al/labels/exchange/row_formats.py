@@ -10,7 +10,7 @@ from typing import Any
 from allencv_al.common.errors import raise_problems
 from allencv_al.common.files.tables import GUARDED, Table, csv_text, parse_table
 from allencv_al.labels.annotators.filled_table import WORDS
-from allencv_al.labels.exchange.label_entry import FIELDS, LabelEntry, entry_of
+from allencv_al.labels.exchange.label_entry import FIELDS, NUMBERS, LabelEntry, entry_of
 from allencv_al.labels.exchange.label_studio_min import entries_of_table_row
 
 IMAGE_COLUMNS = ("image", "path", "image_path", "file", "file_name", "filename")
@@ -51,9 +51,14 @@ def from_csv(text: str, where: str) -> list[LabelEntry]:
     """
     table = parse_table(text, where, _NAMES)
     if set(table.columns) >= _LABEL_STUDIO:
-        return _entries_of(table, where, entries_of_table_row)
+        return entries_of_rows(table, where, entries_of_table_row)
     table.require(where, ("id", *IMAGE_COLUMNS))
-    found = _entries_of(table, where, _entry_of_row)
+
+    def read(values: Mapping[str, Any], place: str) -> Iterator[LabelEntry]:
+        numbers = {name: table.number(values[name]) for name in NUMBERS if name in values}
+        return _entry_of_row({**values, **numbers}, place)
+
+    found = entries_of_rows(table, where, read)
     # After the rows: their own faults say more than a missing column
     table.require(where, SAYING[:2])
     return found
@@ -70,12 +75,22 @@ def from_json_lines(text: str, where: str) -> list[LabelEntry]:
     Raises:
         DataError: Lines are invalid; the message lists them.
     """
-    return _entries_of(parse_table(text, where, _NAMES, is_json=True), where, _entry_of_row)
+    return entries_of_rows(parse_table(text, where, _NAMES, is_json=True), where, _entry_of_row)
 
 
-def _entries_of(
+def entries_of_rows(
     table: Table, where: str, read: Callable[[Mapping[str, Any], str], Iterable[LabelEntry]]
 ) -> list[LabelEntry]:
+    """Return the entries of the rows of a table.
+
+    Args:
+        table: The table.
+        where: Name of its file in messages.
+        read: Converts the values of a row, and its place, to entries.
+
+    Raises:
+        DataError: Rows are invalid; the message lists them.
+    """
     problems: list[str] = []
     found: list[LabelEntry] = []
     for row in table.rows:

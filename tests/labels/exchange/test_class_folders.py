@@ -72,7 +72,7 @@ def export(
         replace(entry, image=str(images[entry.id])) if entry.id in images else entry
         for entry in entries
     ]
-    return write_class_folders(target, with_files, links)
+    return write_class_folders(target, with_files, "link" if links else "copy")
 
 
 def read(target: Path) -> list[LabelEntry]:

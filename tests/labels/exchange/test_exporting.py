@@ -78,7 +78,7 @@ def test_an_audit_survives_every_format(
     entries = read_entries(labeled, image_files(labeled))
     assert {entry.id for entry in entries if entry.use == "audit"} == {"1.png", "2.png"}
     if name == "folders":
-        write_class_folders(tmp_path / "out", entries, links=False)
+        write_class_folders(tmp_path / "out", entries)
         audited = [file.name for file in (tmp_path / "out").glob("*/*")]
         assert audited == ["0.png"], "who trains on the folders must not learn the audit"
         again = read_class_folders(tmp_path / "out")

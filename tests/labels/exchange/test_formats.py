@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fixtures.imported_labels import CASES
+from fixtures.imported_labels import CASES, labels
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange import CARRIED, FORMATS, OF_ANNOTATORS, UPRIGHT
 from allencv_al.labels.exchange.formats import FOLDERS, TEXT_FORMATS, format_of, read_file
 from allencv_al.labels.exchange.label_entry import LabelEntry
-from allencv_al.labels.exchange.object_folders import OBJECT_FOLDERS
+from allencv_al.labels.exchange.object_folders import FOLDER_FORMATS
 
 
 def test_the_names_that_help_shows_are_the_formats() -> None:
-    assert {*TEXT_FORMATS, FOLDERS, *OBJECT_FOLDERS} == set(FORMATS)
+    assert {*TEXT_FORMATS, FOLDERS, *FOLDER_FORMATS} == set(FORMATS)
     assert {*CARRIED, *OF_ANNOTATORS, *UPRIGHT} <= set(FORMATS)
 
 
@@ -56,18 +56,37 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "program"),
+    ("content", "program"),
     [
-        ("groundtruth.manifest", "a manifest of SageMaker Ground Truth"),
-        ("fiftyone_labels.json", "the labels.json of FiftyOne"),
+        ({"categories": {}, "items": []}, "a data set of Datumaro"),
+        ({"assets": {}, "tags": []}, "a project of VoTT"),
+        ([{"image": "001.png", "annotations": []}], "an annotation file of Create ML"),
     ],
 )
 def test_files_of_programs_that_are_not_read_are_named(
-    name: str, program: str, run: Callable[..., tuple[int, str, str]]
+    content: object, program: str, run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    code, _, err = run(CASES / name)
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    code, _, err = run(tmp_path / "x.json")
     assert code == 2
     assert f"looks like {program}, and cannot be read; supported: what export-labels" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("groundtruth.manifest", {"001.png": "red"}),
+        ("fiftyone_labels.json", {"001.png": "red", "002.png": "blue"}),
+    ],
+)
+def test_examples_of_other_programs_are_read(
+    name: str,
+    expected: dict[str, str],
+    run: Callable[..., tuple[int, str, str]],
+    labeling: Path,
+) -> None:
+    assert run(CASES / name)[0] == 0
+    assert labels(labeling) == expected
 
 
 @pytest.mark.parametrize("name", ["one.json", "lines.jsonl"])

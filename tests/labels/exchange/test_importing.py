@@ -160,7 +160,11 @@ def test_annotations_of_one_task_that_contradict_each_other_are_both_named(
 @pytest.mark.parametrize(
     ("name", "text", "fault"),
     [
-        ("x.csv", "id,class\n001.png,red\n", 'expected a column "label" or "kind" in the header, '),
+        (
+            "x.csv",
+            "id,class,weight\n001.png,red,1\n",
+            'expected a column "label" or "kind" in the header, ',
+        ),
         ("x.csv", "id,label\n", "it has no entries"),
         ("x.csv", "", "it is empty"),
         ("x.json", "[]", "it has no entries"),
@@ -210,10 +214,10 @@ def test_what_is_exported_goes_in_again_in_every_encoding(
 def test_a_table_without_a_header_says_so(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    (tmp_path / "t.csv").write_text("gs://bucket/001.png,red\ngs://bucket/002.png,blue\n")
+    (tmp_path / "t.csv").write_text("imgs/001.png,red\nimgs/002.png,blue\n")
     code, _, err = run(tmp_path / "t.csv")
     assert code == 2
-    assert "found gs://bucket/001.png, red; is the header missing?" in err
+    assert "found imgs/001.png, red; is the header missing?" in err
 
 
 def test_the_folder_of_the_images_is_answered_with_that_of_their_labeling(

@@ -14,8 +14,7 @@ from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.labels.exchange.entry_objects import with_objects
 from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.exchange.object_folders import (
-    OBJECT_FOLDERS,
-    read_object_folder,
+    FOLDER_FORMATS,
     write_object_folder,
 )
 
@@ -38,7 +37,7 @@ def entries(tmp_path: Path) -> list[LabelEntry]:
     return with_objects(found, "detection")
 
 
-@pytest.mark.parametrize("name", OBJECT_FOLDERS)
+@pytest.mark.parametrize("name", IMAGES)
 def test_the_reader_of_the_data_set_takes_the_folder(
     name: str, entries: list[LabelEntry], tmp_path: Path
 ) -> None:
@@ -69,15 +68,15 @@ def test_a_folder_that_is_there_is_not_written_over(entries, tmp_path: Path) -> 
 
 def test_a_folder_without_files_of_objects_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected \.xml files of objects, found none"):
-        read_object_folder("pascal-voc", tmp_path)
+        FOLDER_FORMATS["pascal-voc"].read(tmp_path)
     with pytest.raises(DataError, match="expected the names of the classes"):
-        read_object_folder("yolo", tmp_path)
+        FOLDER_FORMATS["yolo"].read(tmp_path)
 
 
 def test_one_file_alone_and_the_yaml_file_of_yolo(entries, tmp_path: Path) -> None:
     write_object_folder("labelme", tmp_path / "out", entries)
-    [entry] = read_object_folder("labelme", tmp_path / "out" / "a.json")
+    [entry] = FOLDER_FORMATS["labelme"].read(tmp_path / "out" / "a.json")
     assert entry.id == "a"
     write_object_folder("yolo", tmp_path / "y", entries)
-    found = read_object_folder("yolo", tmp_path / "y" / "data.yaml")
+    found = FOLDER_FORMATS["yolo"].read(tmp_path / "y" / "data.yaml")
     assert [one.id for one in found] == ["a", "c", "sub/b"]

@@ -1,0 +1,1 @@
+"""Formats of single programs, each with its reading and its writing in one module."""
