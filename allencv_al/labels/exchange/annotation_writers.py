@@ -9,6 +9,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
 
+from allencv_al.common.errors import DataError
+from allencv_al.common.files.json_values import repr_json
 from allencv_al.data.dataset_readers.objects.image_objects import AnnotatedObject, Annotation, Size
 from allencv_al.data.run_lengths import runs_of
 from allencv_al.labels.exchange.entry_objects import objects_of
@@ -62,8 +64,17 @@ def to_cvat(entries: Sequence[LabelEntry]) -> str:
 
     Args:
         entries: Entries with objects.
+
+    Raises:
+        DataError: The size of an image is unknown, as that of a class without its image file.
     """
     images = list(labeled_images(entries))
+    unknown = [id for id, annotation in images if annotation.size is None]
+    if unknown:
+        raise DataError(
+            f"cvat: it names the size of each image, and the files of {len(unknown)} labeled "
+            f"images are not there; the first is {repr_json(unknown[0])}"
+        )
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
     labels = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")

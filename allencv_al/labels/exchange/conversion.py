@@ -187,7 +187,7 @@ def _in_class_folder(entry: LabelEntry, folder: Path) -> LabelEntry:
     file = folder / (entry.place or "")
     if not file.is_file():
         return entry
-    id = entry.place if entry.image == str(file) else entry.id
+    id = file.relative_to(folder).as_posix() if entry.image == str(file) else entry.id
     is_known = entry.image is not None and Path(entry.image).is_file()
     return replace(entry, id=id, image=entry.image if is_known else str(file))
 

@@ -149,13 +149,15 @@ def test_images_are_not_decoded(photos: Path, tmp_path: Path, monkeypatch) -> No
 
 def test_classes_need_no_image_files(photos: Path, tmp_path: Path) -> None:
     entries = [LabelEntry(f"{n}.jpg", None, "cat", "label") for n in range(3)]
-    for name in ("vertex", "cvat", "roboflow", "fiftyone", "supervisely", "labelbox"):
+    for name in ("vertex", "roboflow", "fiftyone", "supervisely", "labelbox"):
         target = tmp_path / f"x.{name}"
         write_labels(target, name, SourceLabels(entries, "single_label", (), "test"))
         found = read_labels(target, name, task="single_label")
         assert {entry.label for entry in found.entries} == {"cat"}
     with pytest.raises(DataError, match=r"files of 3 labeled images are not there"):
         write_labels(tmp_path / "y", "folders", found)
+    with pytest.raises(DataError, match="cvat: it names the size of each image"):
+        write_labels(tmp_path / "y", "cvat", found)
     boxes = SourceLabels([entries[0]], "detection", (), "test")
     write_labels(tmp_path / "b.coco", "coco", source("detection", photos))
     (tmp_path / "elsewhere").mkdir()

@@ -53,9 +53,7 @@ def test_a_table_is_recognized_by_its_cells(text: str, name: str | None) -> None
 
 def test_what_a_table_cannot_hold_is_refused() -> None:
     entries = [LabelEntry("1.png", objects=tagged("black dog", "cat"))]
-    with pytest.raises(
-        DataError, match='"black dog" has one; rename it, or write the format'
-    ):
+    with pytest.raises(DataError, match='"black dog" has one; rename it, or write the format'):
         to_kaggle(entries)
     with pytest.raises(DataError, match="the name of the column of images"):
         to_roboflow([LabelEntry("1.png", objects=tagged("Filename"))])
