@@ -138,7 +138,10 @@ def write_lines(file: Path, task: str = "detection") -> Path:
     return file
 
 
-FILES = {"cvat": "o.xml", "csv": "o.csv", "jsonl": "o.jsonl"}
+FILES = {
+    **{"cvat": "o.xml", "csv": "o.csv", "jsonl": "o.jsonl"},
+    **{"kaggle": "o.csv", "roboflow": "o.csv"},
+}
 CARRIERS = [name for name in FORMATS if "detection" in CARRIED.get(name, ("detection",))]
 
 
@@ -173,7 +176,7 @@ def test_the_commands_carry_classes_of_an_image_from_labeling_to_labeling(
     assert main(["import-labels", str(tmp_path / "x.csv"), str(first)]) == 0
     said = dict(zip(NAMES, ['["cat", "dog"]', '["cat"]', "[]"], strict=False))
     assert labels(first) == said
-    output = tmp_path / FILES.get(name, "o.json" if name not in OBJECT_FOLDERS else "o")
+    output = tmp_path / FILES.get(name, "o.json" if name not in FOLDER_FORMATS else "o")
     assert main(["export-labels", str(first), "--format", name, "--output", str(output)]) == 0
     assert main(["import-labels", str(output), str(second)]) == 0
     assert labels(second) == said
