@@ -139,8 +139,11 @@ def write_lines(file: Path, task: str = "detection") -> Path:
 
 
 FILES = {
-    **{"cvat": "o.xml", "csv": "o.csv", "jsonl": "o.jsonl"},
-    **{"kaggle": "o.csv", "roboflow": "o.csv"},
+    "cvat": "o.xml",
+    "csv": "o.csv",
+    "jsonl": "o.jsonl",
+    "kaggle": "o.csv",
+    "roboflow": "o.csv",
 }
 CARRIERS = [name for name in FORMATS if "detection" in CARRIED.get(name, ("detection",))]
 
