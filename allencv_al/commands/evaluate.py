@@ -66,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write one JSON line for each image: its id, label and prediction",
     )
     parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="HTML",
+        help="write a page of the images that are predicted wrongly",
+    )
+    parser.add_argument(
         "--batch-size",
         type=arguments.positive_int,
         metavar="N",
@@ -82,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.metrics.accuracy_interval import with_intervals
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.prediction_json import to_json_value
+    from allencv_al.reports.mistakes import MistakeGallery
     from allencv_al.selection.pool.embedding_loader import stored_loader
     from allencv_al.selection.pool.embedding_store import store_at
     from allencv_al.training.datasets import only_known, texts_of
@@ -90,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     outputs = {
         "--output-file": args.output_file,
         "--predictions-output-file": args.predictions_output_file,
+        "--report": args.report,
     }
     check_output_files(outputs, [args.input_file, args.archive_file])
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
@@ -107,14 +115,18 @@ def run(args: argparse.Namespace) -> int:
         return evaluate(archive.model, encoded, args.cuda_device, args.precision, on_batch=on_batch)
 
     audit = None if audited is None else AuditHook(archive.model, texts_of(audited, task))
+    gallery = None if args.report is None else MistakeGallery(archive.model, dataset)
+    seen = _both(audit, None if gallery is None else gallery.note)
     with _predictions(args.predictions_output_file, archive.model, dataset) as write:
-        metrics = with_intervals(to_json_value(measure(loader, _both(write, audit))))
+        metrics = with_intervals(to_json_value(measure(loader, _both(write, seen))))
     if audited is not None and audit is not None:
         others = _without(audited, dataset)
         # Of classes that the model does not know: without a label, and wrong if they can be read
         if others:
             measure(_data_loader(archive, others, args.batch_size), audit)
         metrics.update(audit.figures())
+    if gallery is not None and not gallery.write(args.report, Path(args.input_file).name):
+        logger.warning("--report: not written: predictions of this model are not right or wrong")
     logger.info(
         "evaluated %d images; %d unreadable",
         len(dataset) - len(loader.unreadable),

@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.folds is not None:
         return _cross_validate(args, params)
+    from allencv_al.reports.mistakes import MistakeGallery
     from allencv_al.training.training_run import train
 
     metrics = train(
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         source=str(args.param_path),
         encoded=_encoded(args),
+        gallery=MistakeGallery,
     )
     sys.stdout.write(_summary(metrics, args.serialization_dir))
     return 0
@@ -94,6 +96,7 @@ def _cross_validate(args: argparse.Namespace, params: Params) -> int:
 
 def _summary(metrics: dict[str, Any], folder: Path) -> str:
     from allencv_al.metrics.accuracy_interval import AccuracyEstimate
+    from allencv_al.training.run_folder import MISTAKES_NAME
 
     wanted = ("best_epoch", "best_validation_accuracy", "test_accuracy", "test_loss")
     lines = [
@@ -112,6 +115,9 @@ def _summary(metrics: dict[str, Any], folder: Path) -> str:
             "accuracy: not measured; give validation_data_path or validation_fraction, or label an "
             "audit sample (label --audit 50)"
         )
+    page = folder / MISTAKES_NAME
+    if page.is_file():
+        lines.append(f"mistakes: {page}")
     return "\n".join([*lines, f"model: {folder / 'model.tar.gz'}"]) + "\n"
 
 

@@ -73,7 +73,7 @@ def thumbnail_png_bytes(instance: Instance, side: int) -> bytes:
     Raises:
         ImageDecodeError: The image cannot be read.
     """
-    return _png_bytes(thumbnail(instance, side))
+    return png_bytes(thumbnail(instance, side))
 
 
 def write_contact_sheet(path: str | Path, picks: Sequence[PickedImage], title: str = "") -> None:
@@ -104,7 +104,7 @@ def write_contact_sheet(path: str | Path, picks: Sequence[PickedImage], title: s
         y = _MARGIN + _HEADER + row * (cell_height + _GAP)
         _draw_thumbnail(sheet, pen, (x, y), pick)
         _draw_caption(pen, (x, y + THUMBNAIL_SIDE + 6), pick)
-    write_bytes(path, _png_bytes(sheet))
+    write_bytes(path, png_bytes(sheet))
 
 
 class _Pen:
@@ -212,7 +212,8 @@ def _font(size: int, font: Font | None = None, bold: bool = False) -> ImageFont.
     return ImageFont.truetype(own_font(bold) if font is None else font.path, size)
 
 
-def _png_bytes(image: Image.Image) -> bytes:
+def png_bytes(image: Image.Image) -> bytes:
+    """Return an image as the bytes of a PNG file."""
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()

@@ -74,8 +74,11 @@ class NetworkEncoder(torch.nn.Module):
         return self._input_channels
 
     def forward(self, image: Tensor) -> Any:
-        """Return what `encode` returns, without gradients if the encoder is frozen."""
-        if self._frozen:
+        """Return what `encode` returns, without gradients if the encoder is frozen.
+
+        But for an image whose own gradient was asked for, as saliency does.
+        """
+        if self._frozen and not (image.requires_grad and image.is_leaf):
             with torch.no_grad():
                 return self.encode(image)
         return self.encode(image)

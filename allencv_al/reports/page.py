@@ -45,6 +45,7 @@ class TextTable:
         shades: A class of `report.css` and a share from 0 to 1 for the background of each cell
             after the first of a row; None for no background.
         style: Further classes of `report.css`.
+        links: The places in the page that cells lead to, by row and column, both from 0.
     """
 
     caption: str
@@ -54,6 +55,7 @@ class TextTable:
     texts: int = 1
     shades: Sequence[Sequence[tuple[str, float] | None]] = ()
     style: str = ""
+    links: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def readable(text: str) -> str:

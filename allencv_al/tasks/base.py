@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from overrides import overrides
 
@@ -23,6 +23,20 @@ if TYPE_CHECKING:
     from allencv_al.data.vocabulary import Vocabulary
 
 _HERE = "allencv_al.tasks"
+
+
+class Judgment(NamedTuple):
+    """A part of a prediction beside the same part of the label: a class, a box, an area.
+
+    Args:
+        expected: Its class in the label; empty where the label has nothing there.
+        predicted: Its class in the prediction; empty where the prediction has nothing there.
+        certainty: How sure the model is, 0 to 1; of areas their share of the image.
+    """
+
+    expected: str
+    predicted: str
+    certainty: float
 
 
 class LabelTask(Registrable):
@@ -160,6 +174,20 @@ class LabelTask(Registrable):
         """
         return None
 
+    def judged(
+        self, instance: Instance, prediction: Mapping[str, Any], class_names: Sequence[str]
+    ) -> list[Judgment]:
+        """Return the parts of a prediction beside those of the label, right and wrong ones.
+
+        Nothing for an image without a label, or where nothing is simply right or wrong.
+
+        Args:
+            instance: The image with its label.
+            prediction: As `Predictor.predict` returns it for the image.
+            class_names: The names of the model's classes, by index.
+        """
+        return []
+
     def stratum(self, text: str) -> str:
         """Return the group of a label, from each of which a split takes its share."""
         return ""
@@ -199,6 +227,16 @@ class LabelTask(Registrable):
             image: The image, RGB, or a smaller copy.
             prediction: As above.
             scale: Pixels of the copy for each pixel of the image.
+        """
+        return image
+
+    def label_drawn(self, image: Image, instance: Instance, scale: float = 1.0) -> Image:
+        """Return an image with its label drawn over it, likewise.
+
+        Args:
+            image: As above.
+            instance: The image with its label.
+            scale: As above.
         """
         return image
 
@@ -296,6 +334,17 @@ class SingleLabel(LabelTask):
     @overrides
     def predicted(self, readable: Mapping[str, Any]) -> list[str] | None:
         return readable.get("class")
+
+    @overrides
+    def judged(
+        self, instance: Instance, prediction: Mapping[str, Any], class_names: Sequence[str]
+    ) -> list[Judgment]:
+        predicted, probabilities = prediction.get("class"), prediction.get("probs")
+        if instance.label is None or not isinstance(predicted, str):
+            return []
+        # A decision threshold may say another class than the likeliest
+        certainty = probabilities[prediction["prediction"]] if probabilities else None
+        return [Judgment(instance.label, predicted, certainty or 0.0)]
 
     @overrides
     def stratum(self, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.frame import Frame
 from allencv_al.data.instance import Instance
-from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.base import Judgment, LabelTask
 from allencv_al.tasks.score_axes import Aggregate
 from allencv_al.tasks.unit_scores import aggregated, sigmoid_scores
 
@@ -32,6 +32,7 @@ _MOST_PIXELS = 1e9  # also a limit for whole numbers that no float holds
 _TOP = 10  # detections
 _LEAST_SHOWN = 0.3  # score of what a person is shown
 _OUTLINE = "#ff3b8d"
+_SAME_BOX = 0.5  # intersection over union from which two boxes are of one object
 
 
 @LabelTask.register("detection")
@@ -115,6 +116,29 @@ class Detection(LabelTask):
         return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "(none)"
 
     @overrides
+    def judged(
+        self, instance: Instance, prediction: Mapping[str, Any], class_names: Sequence[str]
+    ) -> list[Judgment]:
+        objects = prediction.get("objects")
+        if instance.boxes is None or not isinstance(objects, list):
+            return []
+        # Boxes without names are of the one class that a model of such boxes has
+        names = instance.box_labels or tuple(class_names[:1]) * len(instance.boxes)
+        left = dict(enumerate(zip(names, instance.boxes, strict=True)))
+        found = []
+        # As in the metrics: the surest first, whatever their class
+        shown = [one for one in objects if one["score"] >= _LEAST_SHOWN]
+        for one in sorted(shown, key=lambda one: -one["score"]):
+            overlaps = {place: _overlap(one, corners) for place, (_, corners) in left.items()}
+            place = max(overlaps, key=overlaps.__getitem__, default=None)
+            expected = ""
+            if place is not None and overlaps[place] >= _SAME_BOX:
+                expected, _ = left.pop(place)
+            found.append(Judgment(expected, one["label"], one["score"]))
+        # Of an object that is missed nothing says how sure the model is that none is there
+        return [*found, *(Judgment(name, "", 0.0) for name, _ in left.values())]
+
+    @overrides
     def stratum(self, text: str) -> str:
         return ", ".join(sorted(set(self.class_names(text))))
 
@@ -161,6 +185,14 @@ class Detection(LabelTask):
         return image
 
     @overrides
+    def label_drawn(
+        self, image: Image.Image, instance: Instance, scale: float = 1.0
+    ) -> Image.Image:
+        text = self.text_of(instance)
+        boxes = [] if text is None else json.loads(text)
+        return self.drawn(image, {"objects": [{**box, "score": 1.0} for box in boxes]}, scale)
+
+    @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
         """Return the uncertainty of the detections of a score of 0.05 or more, float `[B, 3, 4]`.
 
@@ -193,6 +225,16 @@ def _object_in_image(found: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
         points[:, :2] = frame.back(points[:, :2])
         moved["keypoints"] = points.tolist()
     return moved
+
+
+def _overlap(found: Mapping[str, Any], corners: Sequence[float]) -> float:
+    """Return the intersection over union of an object and a box: left, top, right, bottom."""
+    left, top, right, bottom = corners
+    width = min(right, found["x"] + found["width"]) - max(left, found["x"])
+    height = min(bottom, found["y"] + found["height"]) - max(top, found["y"])
+    shared = max(width, 0.0) * max(height, 0.0)
+    union = found["width"] * found["height"] + (right - left) * (bottom - top) - shared
+    return float(shared / union) if union > 0 else 0.0
 
 
 def sigmoid_class_scores(logits: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.instance import Instance
-from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.base import Judgment, LabelTask
 from allencv_al.tasks.score_axes import Aggregate
 
 if TYPE_CHECKING:
@@ -106,6 +106,25 @@ class MultiLabel(LabelTask):
     def predicted(self, readable: Mapping[str, Any]) -> list[str] | None:
         names = readable.get("classes")
         return None if names is None else [tags_text(row) for row in names]
+
+    @overrides
+    def judged(
+        self, instance: Instance, prediction: Mapping[str, Any], class_names: Sequence[str]
+    ) -> list[Judgment]:
+        predicted, shares = prediction.get("classes"), prediction.get("probabilities")
+        if instance.labels is None or not isinstance(predicted, list):
+            return []
+        expected, said = set(instance.labels), set(predicted)
+        of = shares if isinstance(shares, Mapping) else {}
+        # What is not predicted is sure to the degree that its probability is small
+        return [
+            Judgment(
+                name if name in expected else "",
+                name if name in said else "",
+                of.get(name) or 0.0 if name in said else 1 - (of.get(name) or 0.0),
+            )
+            for name in sorted(expected | said)
+        ]
 
     @overrides
     def stratum(self, text: str) -> str:

@@ -22,7 +22,7 @@ from allencv_al.data.drawn_masks import DrawnMask, Region, layers_of
 from allencv_al.data.frame import Frame
 from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
-from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.base import Judgment, LabelTask
 from allencv_al.tasks.unit_scores import aggregated, log_mean, softmax_scores
 
 VOID = 255
@@ -120,6 +120,29 @@ class Segmentation(LabelTask):
         return {**prediction, "mask": moved}
 
     @overrides
+    def judged(
+        self, instance: Instance, prediction: Mapping[str, Any], class_names: Sequence[str]
+    ) -> list[Judgment]:
+        mask = prediction.get("mask")
+        if instance.mask is None or not isinstance(mask, Mapping):
+            return []
+        truth, found = load_mask(instance.mask), np.asarray(_stored(mask))
+        if truth.shape != found.shape:
+            return []
+        # Pixels that have no class on either side are left out
+        pairs = (truth.astype(np.int64) * 256 + found)[(truth != VOID) & (found != VOID)]
+        kinds, counts = np.unique(pairs, return_counts=True)
+        shares = (counts / truth.size).tolist()
+        named = dict(enumerate(class_names))
+        return [
+            Judgment(named.get(one, str(one)), named.get(other, str(other)), share)
+            for (one, other), share in zip(
+                (divmod(kind, 256) for kind in kinds.tolist()), shares, strict=True
+            )
+            if share >= _LEAST_SHARE
+        ]
+
+    @overrides
     def caption(self, prediction: Mapping[str, Any]) -> str | None:
         shares = prediction.get("shares")
         if not isinstance(shares, Mapping):
@@ -135,11 +158,17 @@ class Segmentation(LabelTask):
         mask = prediction.get("mask")
         if not isinstance(mask, Mapping) or not isinstance(mask.get("png"), str):
             return image
-        stored = Image.open(io.BytesIO(base64.b64decode(mask["png"])))
-        classes = stored.resize(image.size, Image.Resampling.NEAREST)
-        # Background and void pixels show the image
-        shown = classes.point([0, *[_OPACITY] * 254, 0], "L")
-        return Image.composite(classes.convert("RGB"), image, shown)
+        return _mask_drawn(image, _stored(mask))
+
+    @overrides
+    def label_drawn(
+        self, image: Image.Image, instance: Instance, scale: float = 1.0
+    ) -> Image.Image:
+        if instance.mask is None:
+            return image
+        mask = Image.fromarray(load_mask(instance.mask))
+        mask.putpalette(PALETTE)
+        return _mask_drawn(image, mask)
 
     @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
@@ -150,6 +179,32 @@ class Segmentation(LabelTask):
     @overrides
     def mean_outputs(self, members: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         return {"logits": log_mean([one["logits"] for one in members], dim=1)}
+
+
+def _stored(mask: Mapping[str, Any]) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(mask["png"])))
+
+
+def _mask_drawn(image: Image.Image, mask: Image.Image) -> Image.Image:
+    classes = mask.resize(image.size, Image.Resampling.NEAREST)
+    # Background and void pixels show the image
+    shown = classes.point([0, *[_OPACITY] * 254, 0], "L")
+    return Image.composite(classes.convert("RGB"), image, shown)
+
+
+def _voc_palette() -> list[int]:
+    """Return Pascal VOC's colors of all indices: bits of the index, spread from the top."""
+    colors = []
+    for index in range(256):
+        for channel in range(3):
+            bits = ((index >> (3 * level + channel) & 1) << 7 - level for level in range(3))
+            colors.append(sum(bits))
+    return colors
+
+
+# Of all indices: with fewer colors Pillow writes fewer bits of each pixel, and void ones change
+PALETTE = _voc_palette()
+"""The color of each class in a picture of a mask: red, green and blue of index 0, of 1, ..."""
 
 
 def _from_image(mask: Path, instance: Instance) -> str:

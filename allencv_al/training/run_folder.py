@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.json"
 METRICS_NAME = "metrics.json"
+MISTAKES_NAME = "mistakes.html"
 VOCABULARY_NAME = "vocabulary"
 
 # What train, active-learn, compare and find-lr write there: all that --force may remove. Anything
@@ -30,7 +31,13 @@ VOCABULARY_NAME = "vocabulary"
 RUN_CONTENTS = (
     *(CONFIG_NAME, "environment.json", VOCABULARY_NAME, "samples", "model.tar.gz", "log"),
     *("best.safetensors", "checkpoints", "metrics*.json", "metrics.jsonl"),
-    *("training_curves.png", "confusion_matrix.png", "unreadable_images.jsonl", "lr-losses.*"),
+    *(
+        "training_curves.png",
+        "confusion_matrix.png",
+        MISTAKES_NAME,
+        "unreadable_images.jsonl",
+        "lr-losses.*",
+    ),
     *("run.sqlite*", "labeling.sqlite*", "labels.csv", "to_label.csv", "picks.png", "embeddings"),
     *("rounds", "report.html", "learning_curve.png"),
     *("comparison.json", "cells", "results.csv", "results.md", "summary.json"),

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError
@@ -28,6 +28,7 @@ from allencv_al.training.evaluation import AuditHook, evaluate, fit_thresholds
 from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import (
     METRICS_NAME,
+    MISTAKES_NAME,
     VOCABULARY_NAME,
     opened_run_folder,
     read_config,
@@ -60,6 +61,21 @@ UNREADABLE_NAME = "unreadable_images.jsonl"
 Encoded = Callable[[DataLoader, Model, Precision], DataLoader]
 
 
+class Gallery(Protocol):
+    """Sees the predictions for the test or validation images, and writes what is wrong."""
+
+    def note(self, ids: list[str], outputs: dict[str, Any]) -> None:
+        """See the output of a forward pass; a `BatchHook`."""
+
+    def write(self, path: Path, name: str) -> object:
+        """Write the page.
+
+        Args:
+            path: The file.
+            name: The name of the data.
+        """
+
+
 def unchanged_loader(loader: DataLoader, model: Model, precision: Precision) -> DataLoader:
     """Return the loader: its images are encoded whenever they are needed."""
     return loader
@@ -72,6 +88,7 @@ def train(
     force: bool = False,
     source: str = "the configuration",
     encoded: Encoded = unchanged_loader,
+    gallery: Callable[[Model, Dataset], Gallery] | None = None,
 ) -> dict[str, Any]:
     """Train the model that a config describes, and write all results to a folder.
 
@@ -83,6 +100,8 @@ def train(
         source: The name of the config in messages.
         encoded: Returns a loader of embeddings, or the loader itself, for a loader, the model and a
             number format; for an encoder that does not train.
+        gallery: Makes the page of mistakes, `mistakes.html`, of the test images, or else of the
+            validation images, which are then predicted once more; None for no page.
 
     Returns:
         The metrics that metrics.json holds.
@@ -117,12 +136,22 @@ def train(
             metrics = _train_and_archive(trainer, experiment, datasets, folder, recover, validation)
             # Embeddings of a network that has been trained are of no use to the next training
             last = encoded if model.embedding_is_fixed() else unchanged_loader
-            if experiment.evaluate_on_test and loaders.test is not None:
-                metrics |= _test(trainer, last(loaders.test, model, "fp32"), vocabulary, folder)
+            test = loaders.test if experiment.evaluate_on_test else None
+            measured = datasets.validation if test is None else datasets.test
+            seen = None if gallery is None or measured is None else gallery(model, measured)
+            if test is not None:
+                metrics |= _test(trainer, last(test, model, "fp32"), vocabulary, folder, seen)
             if datasets.audit is not None and loaders.audit is not None:
                 metrics |= _audit(trainer, last(loaders.audit, model, "fp32"), datasets.audit)
             metrics = with_intervals(metrics)
             atomic_file.write_json(folder / METRICS_NAME, metrics)
+            if seen is not None:
+                # The trainer's own loader, which may have kept embeddings
+                own = getattr(trainer, "validation_data_loader", validation)
+                again = own if test is None else None
+                if again is not None and model.task.names_image:
+                    evaluate(model, again, trainer.device, on_batch=seen.note)
+                seen.write(folder / MISTAKES_NAME, folder.name)
     return metrics
 
 
@@ -242,9 +271,14 @@ class _Loaders:
 
 
 def _test(
-    trainer: Trainer, loader: DataLoader, vocabulary: Vocabulary, folder: Path
+    trainer: Trainer,
+    loader: DataLoader,
+    vocabulary: Vocabulary,
+    folder: Path,
+    seen: Gallery | None,
 ) -> dict[str, Any]:
-    found = evaluate(trainer.model, loader, trainer.device, description="testing")
+    hook = None if seen is None else seen.note
+    found = evaluate(trainer.model, loader, trainer.device, on_batch=hook, description="testing")
     confusion = found.get("confusion_matrix")
     if confusion is not None:
         write_confusion_matrix(folder / "confusion_matrix.png", confusion, vocabulary, "test")

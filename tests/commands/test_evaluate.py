@@ -165,3 +165,22 @@ def test_a_class_that_the_model_does_not_know_is_named(
     shown = capsys.readouterr().err
     assert "7 of 7 images are of classes that the model does not know" in shown
     assert "Traceback" not in shown
+
+
+def test_the_report_has_the_mistakes_that_the_matrix_counts(
+    tiny_run: Path,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    read_page: Any,
+) -> None:
+    report = tmp_path / "mistakes.html"
+    metrics = run(capsys, str(tiny_run), str(pictures), "--report", str(report))
+    matrix = metrics["confusion_matrix"]
+    page = read_page(report)
+    shown = [row[1:-1] for row in page.table("What is taken for what")[1:]]
+    assert shown == [[str(count) if count else "·" for count in row] for row in matrix]
+    wrong = sum(map(sum, matrix)) - sum(matrix[place][place] for place in range(len(matrix)))
+    assert wrong > 0
+    # With the places that speak for the class, and once more by its pair of classes
+    assert len(page.of("img")) == 3 * wrong

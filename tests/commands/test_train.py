@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from allencv_al.__main__ import main
+from allencv_al.reports.mistakes import MistakeGallery
 from allencv_al.training import training_run
 
 
@@ -37,6 +38,7 @@ def test_the_scores_and_the_model_are_printed(
         f"model: {run / 'model.tar.gz'}",
     ]
     assert callable(calls[0][2].pop("encoded"))
+    assert calls[0][2].pop("gallery") is MistakeGallery
     options = {"recover": True, "force": False, "source": config}
     assert calls == [({"a": {"b": 1}}, run, options)]
 

@@ -84,3 +84,14 @@ def test_scores_equal_those_of_scipy():
 def test_one_class_and_certain_classes_have_no_uncertainty():
     assert softmax_scores(torch.zeros(2, 1)).tolist() == [[0.0, 0.0, 0.0]] * 2
     assert softmax_scores(torch.tensor([[200.0, 0.0]])).tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_a_class_is_judged_with_the_probability_of_the_predicted_one() -> None:
+    task = label_task()
+    item = Instance("a", "a.png", "cat")
+    # A decision threshold says another class than the likeliest
+    row = {"class": "dog", "prediction": 1, "probs": [0.7, 0.3]}
+    assert task.judged(item, row, ("cat", "dog")) == [("cat", "dog", 0.3)]
+    assert task.judged(item, {"class": "cat"}, ("cat", "dog")) == [("cat", "cat", 0.0)]
+    assert task.judged(item.unlabeled(), row, ("cat", "dog")) == []
+    assert task.judged(item, {"values": [1.0]}, ("cat", "dog")) == []

@@ -1,5 +1,6 @@
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from allencv_al.data.frame import Frame
 from allencv_al.data.instance import Instance
+from allencv_al.metrics.detection import Boxes, detection_scores
 from allencv_al.tasks import label_task
 from allencv_al.tasks.detection_task import sigmoid_class_scores
 from allencv_al.tasks.score_axes import AGGREGATES
@@ -129,3 +131,57 @@ def test_a_box_that_the_border_cut_to_nothing_is_in_no_draft():
 
 def test_a_prediction_of_another_kind_is_no_draft():
     assert TASK.draft({"class": "cat"}) is None
+
+
+def test_boxes_are_judged_as_the_metrics_match_them() -> None:
+    generator = np.random.default_rng(3)
+    classes = ("cat", "dog")
+    task = label_task("detection")
+    pairs, counts = [], Counter()
+    for _ in range(30):
+        truth = _random_boxes(generator, 4)
+        moved = truth + generator.integers(-4, 5, truth.shape)
+        found = np.concatenate([moved[generator.random(4) < 0.7], _random_boxes(generator, 2)])
+        names, said = generator.integers(0, 2, len(truth)), generator.integers(0, 2, len(found))
+        scores = generator.permutation(len(found)) / 20 + 0.4
+        objects = [
+            {"label": classes[name], "score": float(score), "x": float(box[0]), "y": float(box[1]),
+             "width": float(box[2] - box[0]), "height": float(box[3] - box[1])}
+            for name, score, box in zip(said, scores, found, strict=True)
+        ]  # fmt: skip
+        # What a person is not shown is not judged
+        objects.append({**objects[0], "score": 0.29})
+        item = Instance(
+            "a", "a.png", boxes=tuple(map(tuple, truth.tolist())),
+            box_labels=tuple(classes[name] for name in names),
+        )  # fmt: skip
+        judged = task.judged(item, {"objects": objects}, classes)
+        counts.update((expected, predicted) for expected, predicted, _ in judged)
+        pairs.append(
+            (
+                Boxes(found.astype(float), said, scores, np.zeros(len(found), bool)),
+                Boxes(truth.astype(float), names, np.ones(4), np.zeros(4, bool)),
+            )
+        )
+    matrix = detection_scores(pairs, [0, 1])["confusion_matrix"]
+    expected = [[counts[row, column] for column in (*classes, "")] for row in (*classes, "")]
+    assert matrix == expected
+    assert min(matrix[0][0], matrix[0][1], matrix[0][2], matrix[2][0]) > 0
+
+
+def _random_boxes(generator: np.random.Generator, count: int) -> np.ndarray:
+    corners = generator.integers(0, 60, (count, 2))
+    return np.concatenate([corners, corners + generator.integers(10, 30, (count, 2))], axis=1)
+
+
+def test_boxes_without_names_are_of_the_one_class() -> None:
+    task = label_task("detection")
+    item = Instance("a", "a.png", boxes=((0, 0, 10, 10), (50, 50, 60, 60)))
+    found = {"label": "object", "score": 0.9, "x": 1, "y": 0, "width": 10, "height": 10}
+    assert task.judged(item, {"objects": [found]}, ("object",)) == [
+        ("object", "object", 0.9),
+        ("object", "", 0.0),
+    ]
+    drawn = task.label_drawn(Image.new("RGB", (40, 40)), item, 0.5)
+    is_drawn = [drawn.getpixel(point) != (0, 0, 0) for point in ((5, 4), (30, 28), (16, 20))]
+    assert is_drawn == [True, True, False]

@@ -72,3 +72,17 @@ def test_a_draft_is_as_probable_as_all_its_answers_together():
     text, probability = label_task("multi_label").draft(prediction)
     assert text == '["cat", "dog"]'
     assert probability == pytest.approx(0.9 * 0.8 * 0.9)
+
+
+def test_classes_that_are_missed_and_added_are_judged_apart() -> None:
+    task = label_task("multi_label")
+    item = Instance("a", "a.png", labels=("cat", "dog"))
+    shares = {"cat": 0.75, "dog": 0.25, "emu": 0.625}
+    row = {"classes": ["cat", "emu"], "probabilities": shares}
+    assert task.judged(item, row, tuple(shares)) == [
+        ("cat", "cat", 0.75),
+        ("dog", "", 0.75),
+        ("", "emu", 0.625),
+    ]
+    assert task.judged(Instance("b", "b.png"), row, tuple(shares)) == []
+    assert task.judged(Instance("b", "b.png", labels=()), {"classes": []}, ()) == []

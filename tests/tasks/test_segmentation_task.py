@@ -12,7 +12,9 @@ from PIL import Image
 from allencv_al.common.errors import DataError
 from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
+from allencv_al.predictors.prediction_json import to_json_value
 from allencv_al.tasks import label_task
+from allencv_al.tasks.segmentation_task import PALETTE, VOID
 from allencv_al.tasks.unit_scores import softmax_scores
 
 
@@ -92,3 +94,37 @@ def test_a_person_reads_shares_and_sees_the_classes_but_not_background_and_void(
     assert (drawn[:2, :2] == 255).all() and (drawn[2:, 2:] == 255).all()
     assert drawn[0, 3, 0] > drawn[0, 3, 1] and drawn[3, 0, 1] > drawn[3, 0, 0]
     assert task.caption({"probs": []}) is None
+
+
+def test_pixels_are_judged_by_their_share_of_the_image(tmp_path: Path) -> None:
+    truth, found = np.zeros((20, 50), np.uint8), np.zeros((20, 50), np.uint8)
+    truth[:10], found[:5] = 1, 1
+    truth[19], found[18] = VOID, VOID  # of no class on one of the sides
+    found[10, :4] = 1  # too few to be shown
+    Image.fromarray(truth).save(tmp_path / "mask.png")
+    item = Instance("a", tmp_path / "a.png", mask=tmp_path / "mask.png")
+    task = label_task("segmentation")
+    row = to_json_value({"mask": Image.fromarray(found)})
+    assert task.judged(item, row, ("ground", "shape")) == [
+        ("ground", "ground", 0.396),
+        ("shape", "ground", 0.25),
+        ("shape", "shape", 0.25),
+    ]
+    assert task.judged(item.unlabeled(), row, ()) == []
+    other = to_json_value({"mask": Image.fromarray(found[:10])})
+    assert task.judged(item, other, ()) == []  # of another size, so of another image
+
+
+def test_a_label_is_drawn_in_the_colors_of_predictions(tmp_path: Path) -> None:
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:, 2:] = 1
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    item = Instance("a", tmp_path / "a.png", mask=tmp_path / "mask.png")
+    task = label_task("segmentation")
+    palette = Image.fromarray(mask)
+    palette.putpalette(PALETTE)
+    image = Image.new("RGB", (8, 8), "white")
+    drawn = task.label_drawn(image, item)
+    predicted = task.drawn(image, to_json_value({"mask": palette}))
+    np.testing.assert_array_equal(np.asarray(drawn), np.asarray(predicted))
+    assert len(np.unique(np.asarray(drawn).reshape(-1, 3), axis=0)) == 2

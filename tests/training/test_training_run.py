@@ -14,7 +14,8 @@ from allencv_al.__main__ import main
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.run_lock import is_locked, run_lock
-from allencv_al.models import load_archive
+from allencv_al.data.dataset_readers.base import Dataset
+from allencv_al.models import Model, load_archive
 from allencv_al.training import training_run as run_module
 from allencv_al.training.callbacks.standard_callbacks import (
     ConsoleLoggerCallback,
@@ -74,6 +75,45 @@ def test_a_run_leaves_everything_about_it(config: dict[str, Any], tmp_path: Path
         "vocabulary",
     }
     assert all(is_of_a_run(path.name) for path in run.iterdir())
+
+
+@pytest.mark.parametrize("data", ["test", "validation"])
+def test_a_gallery_sees_each_image_that_measures_once(
+    config: dict[str, Any], tmp_path: Path, data: str
+) -> None:
+    class Seen:
+        def __init__(self, model: Model, dataset: Dataset) -> None:
+            self.expected = [item.id for item in dataset]
+            self.found: list[str] = []
+            galleries.append(self)
+
+        def note(self, ids: list[str], outputs: dict[str, Any]) -> None:
+            assert len(outputs["logits"]) == len(ids)
+            self.found += ids
+
+        def write(self, path: Path, name: str) -> None:
+            # The model and its figures are safe, whatever fails here
+            assert (path.parent / "model.tar.gz").is_file()
+            assert (path.parent / "metrics.json").is_file()
+            assert (path.name, name) == ("mistakes.html", "run")
+            self.is_written = True
+
+    galleries: list[Seen] = []
+    run = tmp_path / "run"
+    params = Params({**config, "evaluate_on_test": data == "test"})
+    plain = train(params.duplicate(), tmp_path / "plain")
+    metrics = train(params, run, gallery=Seen)
+    [seen] = galleries
+    assert seen.found == seen.expected
+    assert len(seen.found) == len(list((tmp_path / data).rglob("*.png")))
+    assert seen.is_written
+    # Nothing is measured twice
+    assert _without_times(metrics) == _without_times(plain)
+
+
+def _without_times(metrics: dict[str, Any]) -> dict[str, Any]:
+    odd = ("duration", "seconds", "MB", "per_second")
+    return {name: value for name, value in metrics.items() if not name.endswith(odd)}
 
 
 def test_the_archive_takes_along_the_samples_that_are_asked_for(

@@ -1,16 +1,13 @@
-"""Tables of a run: metrics and times of each round, and the confusion matrix."""
+"""Tables of a run: metrics and times of each round."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.page import TextTable
 
-_MOST_CLASSES = 40
-_MOST_PAIRS = 30
 _PHASES = ("train", "test", "infer", "select", "annotate")
 
 # Head and explanation of each metric
@@ -136,45 +133,3 @@ def machine_seconds(records: Sequence[RoundRecord]) -> float:
         for phase, seconds in record.seconds.items()
         if phase != "annotate"  # a person's time, in which the machine waits
     )
-
-
-def confusion_table(record: RoundRecord) -> TextTable:
-    """Return the confusion matrix of a round, or its largest entries if it has many classes."""
-    matrix, classes = record.confusion_matrix or (), record.classes
-    if len(classes) > _MOST_CLASSES:
-        return _confused_pairs(matrix, classes)
-    rows: list[list[str]] = []
-    shades: list[list[tuple[str, float] | None]] = []
-    for place, (name, counts) in enumerate(zip(classes, matrix, strict=True)):
-        total = sum(counts)
-        recall = formats.percent(counts[place] / total if total else None)
-        rows.append([name, *(formats.count(count) if count else "·" for count in counts), recall])
-        # A confusion of one in a hundred is worth seeing, so the root of the share is shown
-        shares = [math.sqrt(count / total) if total else 0.0 for count in counts]
-        kinds = ["right" if column == place else "wrong" for column in range(len(counts))]
-        shades.append([*zip(kinds, shares, strict=True), None])
-    return TextTable(
-        "Confusion matrix on the test set",
-        ["true \\ predicted", *classes, "right"],
-        rows,
-        shades=shades,
-        style="matrix",
-    )
-
-
-def _confused_pairs(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> TextTable:
-    pairs = [
-        (count, classes[row], classes[column], count / sum(counts))
-        for row, counts in enumerate(matrix)
-        for column, count in enumerate(counts)
-        if row != column and count
-    ]
-    # Ties by name, so that equal runs have equal reports
-    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
-    rows = [
-        (true, predicted, formats.count(count), formats.percent(share))
-        for count, true, predicted, share in pairs[:_MOST_PAIRS]
-    ]
-    caption = f"Most frequent confusions among {formats.count(len(classes))} classes"
-    columns = ("True class", "Predicted class", "Items", "Share of the class")
-    return TextTable(caption, columns, rows, texts=2)

@@ -11,7 +11,6 @@ import numpy as np
 
 from allencv_al.active_learning.report.queries import Thumbnails, queries
 from allencv_al.active_learning.report.round_tables import (
-    confusion_table,
     machine_seconds,
     metric_table,
     time_table,
@@ -20,6 +19,7 @@ from allencv_al.active_learning.rounds.curves import curve_from_records
 from allencv_al.active_learning.rounds.forecast import forecast_of_run, forecast_text
 from allencv_al.active_learning.rounds.round_record import RoundRecord, audit_text, headline
 from allencv_al.reports import figure_formats as formats
+from allencv_al.reports.confusion_table import confusion_table
 from allencv_al.reports.line_chart import ChartText, CurveLine, page_chart
 from allencv_al.reports.page import TextTable, write_page
 from allencv_al.selection.pool.pool_outputs import EncodingCost
@@ -201,7 +201,9 @@ def _content(
         "has_bands": any(line.low is not None for line in lines),
         "rounds": metric_table(records),
         "queries": queries(records, thumbnail),
-        "confusion": confusion_table(matrix) if matrix else None,
+        "confusion": confusion_table(matrix.confusion_matrix or (), matrix.classes)
+        if matrix
+        else None,
         "matrix_labels": matrix.labels if matrix else 0,
         "unreadable": TextTable(caption, ("Image", "Cause"), rows, texts=2) if causes else None,
         "unreadable_count": len(causes),

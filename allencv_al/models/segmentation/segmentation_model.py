@@ -20,7 +20,7 @@ from allencv_al.metrics.base import within_classes
 from allencv_al.metrics.segmentation import SegmentationMetrics
 from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.regularizers import RegularizerApplicator
-from allencv_al.tasks.segmentation_task import VOID
+from allencv_al.tasks.segmentation_task import PALETTE, VOID
 
 ClassCount = Annotated[int, Interval(ge=2, le=256)]
 
@@ -162,7 +162,7 @@ class SegmentationModel(Model):
             shares.append({name: n / mask.numel() for name, n in present.items()})
         images = [Image.fromarray(mask) for mask in masks]
         for image in images:
-            image.putpalette(_PALETTE)
+            image.putpalette(PALETTE)
         return {"mask": images, "shares": shares}
 
     @overrides
@@ -190,17 +190,3 @@ class SegmentationModel(Model):
         positive, negative = self._sampler([kind.flatten().float() for kind in kinds])
         chosen = torch.stack(positive) | torch.stack(negative)
         return chosen.view_as(known).bool()
-
-
-def _palette() -> list[int]:
-    """Return Pascal VOC's colors of all indices: bits of the index, spread from the top."""
-    colors = []
-    for index in range(256):
-        for channel in range(3):
-            bits = ((index >> (3 * level + channel) & 1) << 7 - level for level in range(3))
-            colors.append(sum(bits))
-    return colors
-
-
-# Of all indices: with fewer colors Pillow writes fewer bits of each pixel, and void ones change
-_PALETTE = _palette()
