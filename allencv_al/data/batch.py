@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +65,8 @@ class Batch:
       list of B float32 tensors `[n, 2]` (x, y) or `[n, 3]` (x, y, visibility), or `[n, K, 2]` or
       `[n, K, 3]` where each object has K of them. Each only if every item has it; an image without
       objects has tensors without rows.
+    - `ignored_boxes`: a list of B float32 tensors `[m, 6]`: the corners of a box that is neither
+      learned nor judged, its class index, and 1 if it is a crowd, else 0. Only if an item has some.
 
     Args:
         tensors: See above. Empty if no item of the batch could be read.
@@ -261,6 +263,10 @@ def _add_places(
     samples: Sequence[Sample],
     vocab: Vocabulary | None,
 ) -> None:
+    if any(sample.ignored is not None for sample in samples):
+        parted = [_parted(*one, vocab) for one in zip(instances, samples, strict=True)]
+        samples = [learned for learned, _ in parted]
+        tensors["ignored_boxes"] = [_float_rows(rows, 6) for _, rows in parted]
     masks = [sample.mask for sample in samples if sample.mask is not None]
     boxes = [sample.boxes for sample in samples if sample.boxes is not None]
     names = [sample.box_labels for sample in samples if sample.box_labels is not None]
@@ -278,6 +284,36 @@ def _add_places(
         rows = [array.shape[1:] for array in points if array.size] or [(2,)]
         shape = (*rows[0][:-1], max(row[-1] for row in rows))
         tensors["keypoints"] = [_float_rows(_widened(array, shape[-1]), *shape) for array in points]
+
+
+def _parted(
+    instance: Instance, sample: Sample, vocab: Vocabulary | None
+) -> tuple[Sample, NDArray[np.float64]]:
+    """Return a sample without its ignored boxes, and these as rows of `ignored_boxes`."""
+    marks, boxes, names, points = sample.ignored, sample.boxes, sample.box_labels, sample.keypoints
+    if marks is None or boxes is None:
+        return sample, np.zeros((0, 6))
+    if len(marks) != len(boxes):
+        raise DataError(
+            f"{instance.id}: a transform left {len(boxes)} boxes and the marks of {len(marks)} in "
+            "`ignored`; a transform that drops boxes drops their marks, too"
+        )
+    rows = []
+    known = {} if vocab is None else vocab.get_token_to_index_vocabulary(LABEL_NAMESPACE)
+    for place in np.flatnonzero(marks):
+        # A class that the model does not know finds nothing there: it has nothing to ignore
+        index = known.get("" if names is None else names[place], 0 if names is None else None)
+        if index is not None:
+            rows.append([*boxes[place], index, marks[place] == 2])
+    kept = np.flatnonzero(marks == 0)
+    learned = replace(
+        sample,
+        boxes=boxes[kept],
+        box_labels=None if names is None else [names[place] for place in kept],
+        keypoints=points[kept] if points is not None and points.ndim == 3 else points,
+        ignored=None,
+    )
+    return learned, np.array(rows, np.float64).reshape(-1, 6)
 
 
 def _widened(points: NDArray[Any], columns: int) -> NDArray[Any]:

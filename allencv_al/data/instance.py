@@ -42,6 +42,25 @@ MAX_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoredBox:
+    """A box that is neither learned nor judged: a detection there is neither right nor wrong.
+
+    Args:
+        box: `(x_min, y_min, x_max, y_max)` in pixels of the upright image.
+        name: Class name, in its one spelling.
+        is_crowd: Whether it is a region of many objects, COCO's `iscrowd`: what it ignores lies in
+            it, and need not overlap all of it. Else it is one object, too difficult to judge.
+    """
+
+    box: tuple[float, float, float, float]
+    name: str
+    is_crowd: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", class_name(self.name))
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One image of a data set, not decoded; cheap to make, keep and send to a worker.
 
@@ -58,6 +77,7 @@ class Instance:
         metadata: Anything else the reader knows, carried along untouched.
         labels: The names of all classes that the image shows, where it may show several; kept
             distinct and sorted. No name means: none of the classes.
+        ignored: Boxes beside `boxes` that are neither learned nor judged.
     """
 
     id: str
@@ -69,6 +89,7 @@ class Instance:
     keypoints: Points | tuple[Points, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     labels: tuple[str, ...] | None = None
+    ignored: tuple[IgnoredBox, ...] = ()
 
     def __post_init__(self) -> None:
         if self.label is not None and not isinstance(self.label, str):
@@ -100,7 +121,14 @@ class Instance:
         if not self.is_labeled and self.box_labels is None and self.keypoints is None:
             return self
         return replace(
-            self, label=None, labels=None, mask=None, boxes=None, box_labels=None, keypoints=None
+            self,
+            label=None,
+            labels=None,
+            mask=None,
+            boxes=None,
+            box_labels=None,
+            keypoints=None,
+            ignored=(),
         )
 
     def count_vocab_items(self, counter: dict[str, dict[str, int]]) -> None:
@@ -178,12 +206,15 @@ class Sample:
     Args:
         image: uint8 (or, after `normalize`, float32) array `[H, W, 3]`, RGB.
         mask: Class index per pixel, uint8 `[H, W]`.
-        boxes: float32 `[n, 4]`, each `x_min, y_min, x_max, y_max` in pixels.
+        boxes: float32 `[n, 4]`, each `x_min, y_min, x_max, y_max` in pixels; those that are ignored
+            come last.
         box_labels: One class name per box.
         keypoints: float32 `[n, 2]`, each `x, y` in pixels, or `[n, 3]` with the visibility (0
             absent, 1 hidden, 2 visible); `[n, K, 2]` or `[n, K, 3]` where each of n objects has K
             of them. A point that leaves the image becomes 0, 0, 0 if it has a visibility, as COCO
             writes absent ones, else it is kept.
+        ignored: For each box whether it is one to learn (0), too difficult (1) or a crowd (2),
+            uint8 `[n]`; None where all are to learn. Their keypoints are 0.
     """
 
     image: Image
@@ -191,6 +222,7 @@ class Sample:
     boxes: NDArray[np.float32] | None = None
     box_labels: list[str] | None = None
     keypoints: NDArray[np.float32] | None = None
+    ignored: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +256,33 @@ def decode_instance(instance: Instance, reading: Reading) -> Sample:
         OSError: The machine cannot read any file.
     """
     image = _image(instance, reading)
-    return Sample(
+    sample = Sample(
         image=image,
         mask=None if instance.mask is None else _fitting_mask(instance, image, reading.max_pixels),
         boxes=None if instance.boxes is None else _clipped_boxes(instance, image),
         box_labels=None if instance.box_labels is None else list(instance.box_labels),
         keypoints=_point_rows(instance.keypoints),
+    )
+    return _with_ignored(sample, instance) if instance.ignored else sample
+
+
+def _with_ignored(sample: Sample, instance: Instance) -> Sample:
+    """Return the sample with its ignored boxes behind the others, to be moved with them."""
+    if sample.boxes is None:
+        return sample
+    others = replace(instance, boxes=tuple(one.box for one in instance.ignored))
+    boxes = _clipped_boxes(others, sample.image)
+    count, points = len(sample.boxes), sample.keypoints
+    if points is not None and points.ndim == 3:
+        points = np.concatenate([points, np.zeros((len(boxes), *points.shape[1:]), np.float32)])
+    return replace(
+        sample,
+        boxes=np.concatenate([sample.boxes, boxes]),
+        box_labels=None
+        if sample.box_labels is None
+        else [*sample.box_labels, *(one.name for one in instance.ignored)],
+        keypoints=points,
+        ignored=np.array([*[0] * count, *(1 + one.is_crowd for one in instance.ignored)], np.uint8),
     )
 
 
@@ -256,7 +309,7 @@ def _fitting_mask(
     return mask
 
 
-def _clipped_boxes(instance: Instance, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _clipped_boxes(instance: Instance, image: Image) -> NDArray[np.float32]:
     """Return the boxes clipped to the image; a box outside the image is an error."""
     height, width = image.shape[:2]
     boxes = np.asarray(instance.boxes, dtype=np.float32).reshape(-1, 4)

@@ -19,12 +19,13 @@ from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.frame import Frame
-from allencv_al.data.instance import Instance
+from allencv_al.data.instance import IgnoredBox, Instance
 from allencv_al.tasks.base import Judgment, LabelTask
 from allencv_al.tasks.score_axes import Aggregate
 from allencv_al.tasks.unit_scores import aggregated, sigmoid_scores
 
 _SIDES = ("x", "y", "width", "height")
+_MARKS = ("difficult", "crowd")
 _EXAMPLE = '[{"label": "cat", "x": 4, "y": 6, "width": 20, "height": 10}]'
 
 _LEAST_SCORE = 0.05  # of detections that count; those below are mostly noise
@@ -41,7 +42,8 @@ class Detection(LabelTask):
 
     The text of a label is a JSON array with an object per box: `label`, and `x`, `y`, `width` and
     `height` in pixels of the upright image, from its top left corner. `[]` says that no object is
-    there.
+    there. `"difficult": true`, or `"crowd": true` for a region of many objects, marks a box that is
+    neither learned nor judged.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("boxes", "box_labels")
@@ -67,9 +69,14 @@ class Detection(LabelTask):
         if instance.boxes is None:
             return None
         names = instance.box_labels or ("",) * len(instance.boxes)
+        rows = [
+            *((name, box, {}) for name, box in zip(names, instance.boxes, strict=True)),
+            *((one.name, one.box, {_MARKS[one.is_crowd]: True}) for one in instance.ignored),
+        ]
         return boxes_text(
             {"label": name, "x": left, "y": top, "width": right - left, "height": bottom - top}
-            for name, (left, top, right, bottom) in zip(names, instance.boxes, strict=True)
+            | mark
+            for name, (left, top, right, bottom), mark in rows
         )
 
     @overrides
@@ -77,12 +84,20 @@ class Detection(LabelTask):
         fault = self.problem(text)
         if fault is not None:
             raise DataError(f"{instance.id}: {fault}")
-        found = json.loads(text)
-        boxes = tuple(
-            (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]) for box in found
+        boxes, names, ignored = [], [], []
+        for one in json.loads(text):
+            box = (one["x"], one["y"], one["x"] + one["width"], one["y"] + one["height"])
+            if any(one.get(mark) for mark in _MARKS):
+                ignored.append(IgnoredBox(box, one["label"], one.get("crowd", False)))
+            else:
+                boxes.append(box)
+                names.append(one["label"])
+        return replace(
+            instance.unlabeled(),
+            boxes=tuple(boxes),
+            box_labels=tuple(names),
+            ignored=tuple(ignored),
         )
-        names = tuple(box["label"] for box in found)
-        return replace(instance.unlabeled(), boxes=boxes, box_labels=names)
 
     @overrides
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
@@ -134,6 +149,10 @@ class Detection(LabelTask):
             expected = ""
             if place is not None and overlaps[place] >= _SAME_BOX:
                 expected, _ = left.pop(place)
+            elif any(
+                _overlap(one, each.box, each.is_crowd) >= _SAME_BOX for each in instance.ignored
+            ):
+                continue
             found.append(Judgment(expected, one["label"], one["score"]))
         # Of an object that is missed nothing says how sure the model is that none is there
         return [*found, *(Judgment(name, "", 0.0) for name, _ in left.values())]
@@ -227,13 +246,17 @@ def _object_in_image(found: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
     return moved
 
 
-def _overlap(found: Mapping[str, Any], corners: Sequence[float]) -> float:
-    """Return the intersection over union of an object and a box: left, top, right, bottom."""
+def _overlap(found: Mapping[str, Any], corners: Sequence[float], is_crowd: bool = False) -> float:
+    """Return the intersection over union of an object and a box: left, top, right, bottom.
+
+    Of a crowd, as in COCO, the share of the object that lies in it.
+    """
     left, top, right, bottom = corners
     width = min(right, found["x"] + found["width"]) - max(left, found["x"])
     height = min(bottom, found["y"] + found["height"]) - max(top, found["y"])
     shared = max(width, 0.0) * max(height, 0.0)
-    union = found["width"] * found["height"] + (right - left) * (bottom - top) - shared
+    union = found["width"] * found["height"]
+    union += 0 if is_crowd else (right - left) * (bottom - top) - shared
     return float(shared / union) if union > 0 else 0.0
 
 
@@ -259,10 +282,15 @@ def boxes_text(boxes: Any) -> str:
     """Return the text of a label with these boxes, in the order given.
 
     Args:
-        boxes: Mappings with `label`, `x`, `y`, `width` and `height`.
+        boxes: Mappings with `label`, `x`, `y`, `width` and `height`, and perhaps `difficult` or
+            `crowd`.
     """
     rows = [
-        {"label": class_name(box["label"]), **{side: _number(box[side]) for side in _SIDES}}
+        {
+            "label": class_name(box["label"]),
+            **{side: _number(box[side]) for side in _SIDES},
+            **{mark: True for mark in _MARKS if box.get(mark)},
+        }
         for box in boxes
     ]
     return json.dumps(rows, ensure_ascii=False)
@@ -281,6 +309,9 @@ def _box_problem(box: Any, classes: Collection[str] | None) -> str | None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (is_number and abs(value) <= _MOST_PIXELS):
             return f"expected a number of pixels as {side}, found {repr_json(value)}"
+    for mark in _MARKS:
+        if not isinstance(box.get(mark, False), bool):
+            return f"expected true or false as {mark}, found {repr_json(box[mark])}"
     if box["width"] <= 0 or box["height"] <= 0:
         return f"expected a box with an area, found {repr_json(box)}"
     if classes is not None and class_name(box["label"]) not in classes:

@@ -138,6 +138,8 @@ def check_places(dataset: Dataset, forward: Callable[..., object]) -> None:
         for name in ("mask", "boxes", "box_labels", "keypoints")
         if name not in known and all(getattr(one, name) is not None for one in dataset)
     ]
+    if "ignored_boxes" not in known and any(one.ignored for one in dataset):
+        others.append("ignored_boxes")
     if others:
         model = getattr(forward, "__self__", forward)
         raise DataError(

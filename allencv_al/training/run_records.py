@@ -195,6 +195,8 @@ def _entry(item: Instance) -> list[Any]:
     places = (item.boxes, item.box_labels, item.keypoints)
     if any(place is not None for place in places):
         parts.append(_digest(repr(places).encode()))
+    if item.ignored:  # else absent, as in the records of runs from before there were any
+        parts.append(_digest(repr(item.ignored).encode()))
     if item.labels is not None:
         parts.append(_digest(repr(item.labels).encode()))
     return [item.label, *parts]

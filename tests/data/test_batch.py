@@ -183,3 +183,30 @@ def test_keypoints_with_and_without_visibility_keep_their_numbers() -> None:
     first, second = collate(instances, samples, None, [], 0).tensors["keypoints"]
     assert first.tolist() == [[1, 2, 2], [3, 4, 2], [5, 6, 2]]
     assert second.tolist() == [[7, 8, 0]]
+
+
+def test_ignored_boxes_are_apart_from_those_to_learn() -> None:
+    boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [0, 0, 4, 4], [2, 2, 4, 4]], np.float32)
+    marked = Sample(
+        picture(),
+        boxes=boxes,
+        box_labels=["cat", "dog", "dog", "emu"],
+        keypoints=np.arange(8, dtype=np.float32).reshape(4, 1, 2),
+        ignored=np.array([0, 1, 2, 1], np.uint8),
+    )
+    none = Sample(picture(), boxes=boxes[:1], box_labels=["dog"], keypoints=np.ones((1, 1, 2)))
+    vocab = Vocabulary({"labels": {"cat": 1, "dog": 1}})
+    found = collate([item("a"), item("b")], [marked, none], vocab).tensors
+    assert [one.tolist() for one in found["boxes"]] == [boxes[:1].tolist()] * 2
+    assert [one.tolist() for one in found["box_labels"]] == [[0], [1]]
+    assert [one.tolist() for one in found["keypoints"]] == [[[[0, 1]]], [[[1, 1]]]]
+    ignored, others = found["ignored_boxes"]
+    assert ignored.tolist() == [[1, 1, 3, 3, 1, 0], [0, 0, 4, 4, 1, 1]], "emu is no class here"
+    assert others.shape == (0, 6)
+    assert "ignored_boxes" not in collate([item("b")], [none], vocab).tensors
+
+
+def test_a_transform_that_drops_boxes_without_their_marks_is_named_by_the_item() -> None:
+    sample = Sample(picture(), boxes=np.ones((1, 4)), ignored=np.zeros(2, np.uint8))
+    with pytest.raises(DataError, match="a: a transform left 1 boxes and the marks of 2"):
+        collate([item("a")], [sample])

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from allencv_al.data.frame import Frame
-from allencv_al.data.instance import Instance
+from allencv_al.data.instance import IgnoredBox, Instance
 from allencv_al.metrics.detection import Boxes, detection_scores
 from allencv_al.tasks import label_task
 from allencv_al.tasks.detection_task import sigmoid_class_scores
@@ -40,6 +40,7 @@ def test_no_object_is_a_label():
         ({"width": 0}, "area"),
         ({"x": True}, "number of pixels as x"),
         ({"y": float("nan")}, "number of pixels as y"),
+        ({"crowd": "no"}, "true or false as crowd"),
         ({"label": 3}, "with a label"),
     ],
 )
@@ -185,3 +186,30 @@ def test_boxes_without_names_are_of_the_one_class() -> None:
     drawn = task.label_drawn(Image.new("RGB", (40, 40)), item, 0.5)
     is_drawn = [drawn.getpixel(point) != (0, 0, 0) for point in ((5, 4), (30, 28), (16, 20))]
     assert is_drawn == [True, True, False]
+
+
+def test_boxes_that_are_ignored_stay_so_in_the_text_of_a_label():
+    item = Instance(
+        "a",
+        b"",
+        boxes=((1, 2, 4, 6),),
+        box_labels=("cat",),
+        ignored=(IgnoredBox((0, 0, 9, 9), "dog", is_crowd=True), IgnoredBox((1, 1, 2, 2), "emu")),
+    )
+    text = TASK.text_of(item)
+    marks = [{mark for mark in ("crowd", "difficult") if mark in box} for box in json.loads(text)]
+    assert marks == [set(), {"crowd"}, {"difficult"}]
+    assert TASK.labeled(Instance("a", b""), text) == item
+    assert TASK.classes_in(item) == ("cat",)
+    assert json.loads(TASK.renamed(text, str.upper))[1]["crowd"] is True
+    assert item.unlabeled().ignored == ()
+
+
+def test_what_is_found_in_an_ignored_box_is_not_judged():
+    crowd = IgnoredBox((0, 0, 100, 100), "cat", is_crowd=True)
+    hard = IgnoredBox((200, 0, 220, 20), "cat")
+    item = Instance("a", b"", boxes=(), box_labels=(), ignored=(crowd, hard))
+    side = {"label": "cat", "score": 0.9, "y": 0, "width": 20, "height": 20}
+    found = [side | {"x": x} for x in (40, 90, 95, 202, 215)]
+    judged = TASK.judged(item, {"objects": found}, ("cat",))
+    assert judged == [("", "cat", 0.9)] * 2, "those mostly outside of both"

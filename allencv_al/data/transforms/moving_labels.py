@@ -96,7 +96,7 @@ def _polygon_area(corners: NDArray[np.float64]) -> float:
 
 
 def place_boxes(found: MovedBoxes, before: Sample, after: Sample) -> None:
-    """Give a sample its boxes; one of which too little is left goes with its name and keypoints.
+    """Give a sample its boxes; one of which too little is left goes with all that belongs to it.
 
     Args:
         found: The boxes where they are now.
@@ -111,6 +111,8 @@ def place_boxes(found: MovedBoxes, before: Sample, after: Sample) -> None:
         after.box_labels = [before.box_labels[i] for i in kept]
     if before.keypoints is not None and before.keypoints.ndim == 3:
         after.keypoints = before.keypoints[kept]
+    if before.ignored is not None:
+        after.ignored = before.ignored[kept]
 
 
 def place_points(

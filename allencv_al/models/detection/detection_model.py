@@ -87,6 +87,7 @@ class DetectionModel(Model):
         boxes: Sequence[Tensor] | None = None,
         box_labels: Sequence[Tensor] | None = None,
         keypoints: Sequence[Tensor] | None = None,
+        ignored_boxes: Sequence[Tensor] | None = None,
     ) -> dict[str, Any]:
         """Return `loss` in training; in evaluation for each image `boxes`, `scores` and `labels`.
 
@@ -99,6 +100,8 @@ class DetectionModel(Model):
             boxes: The true boxes of each image, `[n, 4]`; n may be 0.
             box_labels: Their class indices, `[n]`, int64, from 0.
             keypoints: Their keypoints `[n, K, 2 or 3]` or `[n * K, 2 or 3]`: x, y and visibility.
+            ignored_boxes: Boxes of each image that the metrics ignore, `[m, 6]`: corners, class
+                index, and 1 if it is a crowd. They are not learned.
 
         Raises:
             ValueError: A box has no area, or a class index is none of a class.
@@ -113,7 +116,7 @@ class DetectionModel(Model):
                 return {} if targets is None else self._training_outputs(images, targets)
             found = self._detect(images)
         if targets is not None:
-            gold = [{**target, "labels": target["labels"] - 1} for target in targets]
+            gold = self._gold(targets, ignored_boxes)
             self._average_precision(found, gold)
             self.count_metrics("boxes", found, gold)
         names = found[0].keys() if found else ("boxes", "labels", "scores")
@@ -225,6 +228,26 @@ class DetectionModel(Model):
             _check_boxes(place, corners, labels, self.num_labels)
             targets.append({"boxes": corners.float(), "labels": labels + 1})
         return targets
+
+    def _gold(self, targets: Detections, ignored_boxes: Sequence[Tensor] | None) -> Detections:
+        """Return the true boxes with those that the metrics ignore, and classes from 0."""
+        if ignored_boxes is None:
+            return [{**one, "labels": one["labels"] - 1} for one in targets]
+        gold = []
+        for one, ignored in zip(targets, ignored_boxes, strict=True):
+            none = torch.zeros_like(one["labels"], dtype=torch.bool)
+            # A model without classes, such as proposals, has one index for all
+            labels = ignored[:, 4].long().clamp(max=self.num_labels - 1)
+            crowd = ignored[:, 5] > 0
+            gold.append(
+                {
+                    "boxes": torch.cat([one["boxes"], ignored[:, :4]]),
+                    "labels": torch.cat([one["labels"] - 1, labels]),
+                    "difficult": torch.cat([none, ~crowd]),
+                    "crowd": torch.cat([none, crowd]),
+                }
+            )
+        return gold
 
 
 class _ClassHead:

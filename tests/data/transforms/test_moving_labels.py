@@ -165,3 +165,16 @@ def test_a_small_box_survives_shrinking() -> None:
     result = built("resize", height=5, width=10, p=1).apply(sample, np.random.default_rng(0))
     assert result.boxes is not None and result.box_labels == ["in", "cut"]
     assert result.boxes.tolist() == [[0.75, 0.75, 1, 1], [5, 2.5, 5.25, 3]]
+
+
+def test_the_mark_of_an_ignored_box_goes_with_it() -> None:
+    boxes = np.array([[0, 0, 4, 4], [10, 10, 30, 30], [12, 10, 28, 30]], np.float32)
+    sample = Sample(
+        np.zeros((40, 40, 3), np.uint8),
+        boxes=boxes,
+        box_labels=["a", "b", "c"],
+        ignored=np.array([0, 2, 1], np.uint8),
+    )
+    result = CenterCrop(20, 20).apply(sample, np.random.default_rng(0))
+    assert result.box_labels == ["b", "c"]
+    assert result.ignored is not None and result.ignored.tolist() == [2, 1]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from allencv_al.common import ConfigurationError
+from allencv_al.data.batch import collate
+from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import Model
 from allencv_al.models.detection.detection_model import DetectionModel
@@ -178,3 +187,56 @@ def test_the_uncertainty_of_an_image_is_the_sum_over_its_detections() -> None:
     assert scores.shape == (2, 3, len(AGGREGATES)) and len(outputs["doubts"][0]) > 0
     summed = scores[0, :, AGGREGATES.index("sum")]
     torch.testing.assert_close(summed, outputs["doubts"][0].sum(dim=0))
+
+
+def test_crowds_from_the_file_to_the_figures_are_those_of_pycocotools(tmp_path: Path) -> None:
+    """A reader, a flip, a batch and the model's metrics, against COCO's own file and code."""
+    width, height = 60, 40
+    Image.new("RGB", (width, height)).save(tmp_path / "a.png")
+    boxes = [([2, 2, 20, 20], 1, 0), ([20, 5, 36, 30], 1, 1), ([30, 20, 10, 10], 2, 0)]
+    content = {
+        "images": [{"id": 7, "file_name": "a.png", "width": width, "height": height}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"id": n, "image_id": 7, "category_id": c, "bbox": b, "area": b[2] * b[3], "iscrowd": k}
+            for n, (b, c, k) in enumerate(boxes, start=1)
+        ],
+    }
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    found = [([3, 2, 20, 21], 1, 0.6), ([24, 6, 9, 9], 1, 0.9), ([30, 22, 10, 10], 2, 0.5)]
+    found += [([44, 2, 12, 12], 1, 0.8), ([0, 20, 9, 9], 2, 0.7)]
+
+    augmentation = [{"type": "flip", "p": 1.0}]
+    reader = DatasetReader.from_params({"type": "coco", "augmentation": augmentation})
+    [item] = reader.read(file)
+    sample = reader.load(item, seed=0)
+    tensors = collate([item], [sample], NAMES).tensors
+    assert [len(tensors["boxes"][0]), len(tensors["ignored_boxes"][0])] == [2, 1]
+    model = build().eval()
+    corners = [[width - x - w, y, width - x, y + h] for (x, y, w, h), _, _ in found]
+    model._detect = lambda images: [  # type: ignore[method-assign]
+        {
+            "boxes": torch.tensor(corners, dtype=torch.float32),
+            "labels": torch.tensor([label - 1 for _, label, _ in found]),
+            "scores": torch.tensor([score for *_, score in found], dtype=torch.float64),
+        }
+    ]
+    model(**{**tensors, "image": tensors["image"].float() / 255})
+    figures = model.get_metrics()
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        gold = COCO(str(file))
+        rows = [
+            {"image_id": 7, "category_id": label, "bbox": box, "score": score}
+            for box, label, score in found
+        ]
+        evaluation = COCOeval(gold, gold.loadRes(rows), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    expected = {"mAP": 0, "AP50": 1, "AP75": 2, "AR100": 8}
+    assert {name: figures[name] for name in expected} == pytest.approx(
+        {name: evaluation.stats[place] for name, place in expected.items()}, abs=1e-9
+    )
+    assert 0 < figures["mAP"] < 1

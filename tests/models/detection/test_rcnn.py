@@ -126,6 +126,16 @@ def test_keypoints_of_each_box(keypoints: list[torch.Tensor]) -> None:
     assert len(best["keypoints"]) == 2 and len(best["keypoints"][0]) == 3
 
 
+def test_the_place_of_an_absent_keypoint_changes_no_loss() -> None:
+    model = keypoint_model()
+    losses = []
+    for place in (20.0, 45.0):
+        torch.manual_seed(0)  # of the proposals that are learned
+        rows = points([10, 10, 2], [place, place, 0], [30, 30, 2], [40, 40, 1])
+        losses.append(model(IMAGES, **TARGETS, keypoints=rows)["keypoint_loss"].item())
+    assert losses[0] == losses[1] > 0
+
+
 def test_keypoints_learn_in_channels_last() -> None:
     model = keypoint_model().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     keypoints = points([10, 10, 2], [20, 20, 0], [30, 30, 2], [40, 40, 1])

@@ -64,10 +64,10 @@ class CocoReader(AnnotationFileReader):
     pycocotools gives; of objects that overlap, the later one covers the earlier. An image that the
     file lists without an annotation has no objects; in a file without `annotations` all images are
     unlabeled. An annotation without a box or a region is the class of its image. A crowd
-    (`iscrowd: 1`) comes into the instance's metadata (`ignored_boxes`, `ignored_labels`) and is
-    void (255) in masks, since it is neither learned nor judged; `image_id` is there, too. Faults
-    are errors that name the entry, all at once. A box over the border is cut there; one without
-    area is left out. An image's id is its `file_name`.
+    (`iscrowd`) is neither learned nor judged: it comes into `ignored` of the instance, and is void
+    (255) in masks. `image_id` comes into the metadata. Faults are errors that name the entry, all
+    at once. A box over the border is cut there; one without area is left out. An image's id is its
+    `file_name`.
 
     Args:
         augmentation: Transforms, applied to each image with its objects in the order given.
@@ -218,6 +218,7 @@ def _objects(
                 name=categories[entry["category_id"]],
                 points=points,
                 ignored=ignores_crowds and bool(entry.get("iscrowd")),
+                is_crowd=bool(entry.get("iscrowd")),
                 region=region,
             )
         )

@@ -17,7 +17,7 @@ from allencv_al.common.names import listed
 from allencv_al.common.progress import track
 from allencv_al.data.drawn_masks import DrawnMask, Polygon, Region
 from allencv_al.data.image_io import ImageFrame, image_frame
-from allencv_al.data.instance import MAX_THREADS, Instance, Point, Points
+from allencv_al.data.instance import MAX_THREADS, IgnoredBox, Instance, Point, Points
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class AnnotatedObject:
         name: Class name; None if classes are not read.
         points: Its keypoints.
         ignored: Whether it is neither learned nor judged: a crowd, or too difficult.
+        is_crowd: Whether it is a region of many objects.
         region: Its pixels; None if the file has a box only.
     """
 
@@ -54,6 +55,7 @@ class AnnotatedObject:
     name: str | None = None
     points: Points = ()
     ignored: bool = False
+    is_crowd: bool = False
     region: Region | None = None
 
 
@@ -136,7 +138,7 @@ class ObjectInstances:
             mask = self._mask(annotation, frame, orientation)
             return Instance(id, image, mask=mask, metadata=dict(annotation.metadata))
         kept: list[AnnotatedObject] = []
-        ignored: list[AnnotatedObject] = []
+        ignored: list[IgnoredBox] = []
         boxes: list[Box] = []
         for one in annotation.objects:
             box = None if one.box is None else turn(one.box)
@@ -144,13 +146,12 @@ class ObjectInstances:
                 continue
             if box is not None and frame is not None:
                 self._check_inside(annotation, one, box, frame)
-            (ignored if one.ignored else kept).append(one)
-            if box is not None and not one.ignored:
+            if one.ignored:
+                ignored += [] if box is None else [IgnoredBox(box, one.name or "", one.is_crowd)]
+                continue
+            kept.append(one)
+            if box is not None:
                 boxes.append(box)
-        metadata = dict(annotation.metadata)
-        if ignored:
-            metadata["ignored_boxes"] = tuple(turn(one.box) for one in ignored if one.box)
-            metadata["ignored_labels"] = tuple(one.name for one in ignored)
         return Instance(
             id=id,
             image=image,
@@ -159,7 +160,8 @@ class ObjectInstances:
             keypoints=tuple(_turned_points(one.points, turn) for one in kept)
             if self._keypoints
             else None,
-            metadata=metadata,
+            metadata=dict(annotation.metadata),
+            ignored=tuple(ignored) if self._boxes else (),
         )
 
     def finish(self, where: object) -> None:

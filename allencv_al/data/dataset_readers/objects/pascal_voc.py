@@ -49,12 +49,11 @@ class PascalVocReader(AnnotatedImageReader):
 
     `PATH::train` reads the images whose names stand in `ImageSets/Main/train.txt`, PATH all of
     them. An XML file may lie beside its image, too, as LabelImg and Roboflow write it, and PATH may
-    hold the images itself. Of an `object`, `name` and `bndbox` are read; a `difficult` one comes
-    into the instance's metadata (`ignored_boxes`, `ignored_labels`), since it is neither learned
-    nor judged. Faults are errors that name the file and the object, all at once. A box over the
-    border is cut there; one without area is left out. Files that declare a document type are
-    refused, because entities can read other files and fill the memory. An image's id is its path
-    below PATH (`JPEGImages/0001.jpg`).
+    hold the images itself. Of an `object`, `name` and `bndbox` are read; a `difficult` one is
+    neither learned nor judged, and comes into `ignored` of the instance. Faults are errors that
+    name the file and the object, all at once. A box over the border is cut there; one without area
+    is left out. Files that declare a document type are refused, because entities can read other
+    files and fill the memory. An image's id is its path below PATH (`JPEGImages/0001.jpg`).
 
     Args:
         augmentation: Transforms, applied to each image with its boxes in the order given. Default:

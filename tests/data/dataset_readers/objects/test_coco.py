@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.objects.coco import CocoReader
+from allencv_al.data.instance import IgnoredBox
 
 CATEGORIES = {"dog": 90, "cat": 3}  # with gaps, and not in the order of the names
 
@@ -100,8 +101,7 @@ def test_a_crowd_is_neither_learned_nor_judged(write_images) -> None:
     file = write(write_images("") / "a.json", value)
     first = CocoReader().read(file)[0]
     assert first.box_labels == ("dog",)
-    assert first.metadata["ignored_boxes"] == ((4, 6, 14, 18),)
-    assert first.metadata["ignored_labels"] == ("cat",)
+    assert first.ignored == (IgnoredBox((4, 6, 14, 18), "cat", is_crowd=True),)
     assert found_boxes(CocoReader(crowd="keep").read(file)) == BOXES
 
 

@@ -23,6 +23,7 @@ from allencv_al.data.dataset_readers.objects.image_objects import (
     turned_upright,
 )
 from allencv_al.data.image_io import ImageFrame
+from allencv_al.data.instance import IgnoredBox
 
 PHOTO = Path("photo.jpg")
 
@@ -110,8 +111,7 @@ def test_ignored_objects_are_kept_apart() -> None:
     crowd = annotation((1, 1, 3, 3), ignored=True)
     found = ObjectInstances("stored").make("a", PHOTO, crowd, ImageFrame(40, 30, 3))
     assert (found.boxes, found.box_labels) == ((), ())
-    assert found.metadata["ignored_boxes"] == ((37, 27, 39, 29),)
-    assert found.metadata["ignored_labels"] == ("cat",)
+    assert found.ignored == (IgnoredBox((37, 27, 39, 29), "cat"),)
 
 
 def test_instances_have_the_parts_that_are_asked_for() -> None:

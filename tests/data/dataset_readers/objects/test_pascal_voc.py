@@ -10,6 +10,7 @@ from fixtures.object_files import BOXES, SIZE, bounds_of_white, found_boxes, wri
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.objects.pascal_voc import PascalVocReader
+from allencv_al.data.instance import IgnoredBox
 
 
 def voc(objects: str, size: tuple[int, int] = SIZE) -> str:
@@ -80,8 +81,7 @@ def test_a_difficult_object_is_neither_learned_nor_judged(write_images) -> None:
     (root / "a.xml").write_text(voc(difficult + easy))
     first = PascalVocReader().read(root)[0]
     assert (first.boxes, first.box_labels) == (((1, 1, 5, 5),), ("dog",))
-    assert first.metadata["ignored_boxes"] == ((0, 0, 4, 4),)
-    assert first.metadata["ignored_labels"] == ("cat",)
+    assert first.ignored == (IgnoredBox((0, 0, 4, 4), "cat"),)
     assert PascalVocReader(difficult="keep").read(root)[0].box_labels == ("cat", "dog")
 
 
