@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from allencv_al.commands.shared import arguments, server_arguments
 from allencv_al.commands.shared.label_order import fill
@@ -78,6 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TABLE",
         help="fix what audit RUN_OR_FOLDER --output TABLE found: ask for its images, in its order, "
         "with their labels; the answers go into DIR/corrected.csv (default DIR: FOLDER-fixes)",
+    )
+    parser.add_argument(
+        "--map",
+        choices=("tsne", "umap"),
+        help="compute this layout of the page's map before serving, besides pca: tsne, or umap "
+        "(extra [map]), which is quicker for many images; needs --embeddings or an --archive with "
+        "a frozen encoder",
     )
     _add_order(parser.add_argument_group("order"))
     server = parser.add_argument_group("server")
@@ -187,7 +194,23 @@ def _serve_images(args: argparse.Namespace) -> int:
             if args.task is not None:
                 store.values.set_task(args.task)
             fill(store, args, pool)
+            _compute_map(store, args.map)
         return _serve(args, store, folder, None if is_run else folder / LABELS_NAME)
+
+
+def _compute_map(store: LabelingStore, layout: Literal["tsne", "umap"] | None) -> None:
+    """Compute a layout of the map and keep it, unless it is kept already."""
+    if layout is None:
+        return
+    from allencv_al.selection.page_groups import PageGroups
+    from allencv_al.selection.pool_map import PoolMap
+
+    logger.info("map: %s of %d images", layout, len(store.vectors.load()))
+    if not PoolMap(store, PageGroups(store)).compute(layout):
+        raise ConfigurationError(
+            f"label: --map {layout} needs vectors of the images; give --embeddings offline, or an "
+            "--archive whose encoder is frozen"
+        )
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -203,6 +226,10 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ConfigurationError("label: expected --archive or --embeddings, found both")
     if args.by_class and args.archive is None:
         raise ConfigurationError("label: --by-class needs the predictions of an --archive")
+    if args.map is not None:
+        from allencv_al.selection.projections import check_layout
+
+        check_layout(args.map)
     if args.strategy is None and (args.archive is not None or args.embeddings is not None):
         args.strategy = "margin" if args.archive is not None else "typiclust"
     if args.archive is not None and not args.archive.exists():
@@ -216,6 +243,7 @@ def _given(args: argparse.Namespace) -> dict[str, bool]:
         "--task": args.task is not None,
         "--labels-per-image": args.labels_per_image is not None,
         "--audit": args.audit is not None,
+        "--map": args.map is not None,
         "--strategy": args.strategy is not None,
         "--by-class": args.by_class,
         "--query-size": args.query_size is not None,

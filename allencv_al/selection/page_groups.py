@@ -37,6 +37,7 @@ class GroupRequest:
             for those that come next; None for what promises the fewest odd ones.
         class_name: The class, with `class`; by default the surest one.
         like: The number of the item that the others are to be like.
+        among: The only items to choose from, such as those chosen on the map; None for all.
         but: Items to leave out.
         denied: Classes that an item was taken out of, by its number. It comes up again for another
             class, and not at all after two.
@@ -47,6 +48,7 @@ class GroupRequest:
     by: GroupKind | None = None
     class_name: str | None = None
     like: int | None = None
+    among: Collection[int] | None = None
     but: Collection[int] = ()
     denied: Mapping[int, Collection[str]] = field(default_factory=dict)
     give_back: Sequence[int] = ()
@@ -134,6 +136,9 @@ class PageGroups:
     def group(self, annotator: str, request: GroupRequest) -> PageGroup:
         """Return the next page, leased to an annotator; without images where none is left."""
         free = self._free(annotator, request.but)
+        if request.among is not None:
+            among = set(request.among)
+            free = [item for item in free if item in among]
         by, name, items = self._chosen(free, request)
         taken = self._store.leases.take(
             annotator, items[: _SPARE * request.count], request.count, request.give_back
@@ -200,8 +205,12 @@ class PageGroups:
             found.insert(0, "class")
         return found
 
+    def unseen(self) -> set[int]:
+        """Return the items that are labeled one by one, without a prediction in sight."""
+        return {*self._audited(), *self._store.acceptances.being_checked()}
+
     def _free(self, annotator: str, but: Collection[int]) -> list[int]:
-        left_out = {*but, *self._audited(), *self._store.acceptances.being_checked()}
+        left_out = {*but, *self.unseen()}
         return [item for item in self._store.leases.free_items(annotator) if item not in left_out]
 
     def _audited(self) -> set[int]:

@@ -66,6 +66,7 @@ def test_each_annotator_has_a_link(
         (["--annotator", "../x"], "expected a name"),
         (["--annotator", "x", "--token", "t" * 20], "expected no --token or --token-file"),
         (["--host", "0.0.0.0"], "a token is needed"),
+        (["--map", "tsne"], "give --embeddings offline"),
     ],
 )
 def test_mistakes_are_one_message(

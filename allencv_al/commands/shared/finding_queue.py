@@ -25,6 +25,7 @@ CORRECTED_NAME = "corrected.csv"
 ASKED_KINDS = (
     *("leak", "contradiction", "label_error", "exact_duplicate", "near_duplicate", "outlier"),
     *("split_group", "blurred", "dark", "bright", "odd_size", "unreadable"),
+    "chosen",  # on the map of a labeling
 )
 _OWNER = "the command line"
 _COLUMNS = ("kind", "path", "id", "suggested_label", "score", "detail")

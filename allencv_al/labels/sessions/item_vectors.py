@@ -1,10 +1,15 @@
-"""`VectorStore`: a short vector for each image of a labeling, so that like images are found."""
+"""`VectorStore`: a short vector for each image of a labeling, so that like images are found.
+
+It also keeps the places of the images on maps that take long to compute.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +27,11 @@ _CREATE = (
     "CREATE TABLE IF NOT EXISTS vector (item INTEGER PRIMARY KEY REFERENCES item (item), "
     "value BLOB NOT NULL)",
 )
-_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'vector'"
+_CREATE_LAYOUT = (
+    "CREATE TABLE IF NOT EXISTS layout "
+    "(name TEXT PRIMARY KEY, digest TEXT NOT NULL, places BLOB NOT NULL)"
+)
+_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,11 @@ class ItemVectors:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @cached_property
+    def digest(self) -> str:
+        """A fingerprint of items and values."""
+        return hashlib.sha256(self.items.tobytes() + self.values.tobytes()).hexdigest()
 
 
 _NONE = ItemVectors(np.empty(0, np.int64), np.empty((0, 1), np.float32))
@@ -106,8 +120,32 @@ class VectorStore:
             self._seen = seen
         return self._loaded
 
-    def _is_here(self) -> bool:
-        return bool(self._database.rows(_EXISTS))
+    def layouts(self) -> dict[str, NDArray[np.float32]]:
+        """Return the kept places of the items that have vectors, float32 `[N, 2]`, by layout."""
+        if not self._is_here("layout"):
+            return {}
+        rows = self._database.rows(
+            "SELECT name, places FROM layout WHERE digest = ? ORDER BY name", (self.load().digest,)
+        )
+        return {name: np.frombuffer(places, np.float32).reshape(-1, 2) for name, places in rows}
+
+    def keep_layout(self, name: str, digest: str, places: NDArray[np.float32]) -> None:
+        """Keep the places of the items on a map, in place of an older layout of this name.
+
+        Args:
+            name: The layout.
+            digest: Of the vectors that it was computed from; with others it counts no more.
+            places: `[N, 2]`, in the order of these vectors.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(_CREATE_LAYOUT)
+            connection.execute(
+                "INSERT OR REPLACE INTO layout VALUES (?, ?, ?)",
+                (name, digest, places.astype(np.float32).tobytes()),
+            )
+
+    def _is_here(self, table: str = "vector") -> bool:
+        return bool(self._database.rows(_EXISTS, (table,)))
 
     def _model(self) -> str | None:
         rows = self._database.rows("SELECT model FROM vector_space")

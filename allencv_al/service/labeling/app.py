@@ -14,10 +14,12 @@ from allencv_al.labels.sessions.items import LabelBatch
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.labels.sessions.reviews import ReviewFilter
 from allencv_al.selection.page_groups import Arrangement, PageGroups
+from allencv_al.selection.pool_map import PoolMap
 from allencv_al.service.labeling import labeling_answers as answers
 from allencv_al.service.labeling import labeling_messages as messages
 from allencv_al.service.labeling.group_routes import GroupRoutes
 from allencv_al.service.labeling.loop_state import Audience, LoopState
+from allencv_al.service.labeling.map_routes import MapRoutes
 from allencv_al.service.labeling.presenter import Presenter, number_of, optional_number
 from allencv_al.service.labeling.requester import (
     ANNOTATOR_HEADER,
@@ -89,6 +91,8 @@ class LabelingRoutes:
     def add(self) -> None:
         """Add the routes to the application."""
         GroupRoutes(self._store, self._presenter, self._groups).add(self._app)
+        pool_map = PoolMap(self._store, self._groups)
+        MapRoutes(self._store, self._presenter, pool_map).add(self._app)
         self._app.on_close(self._loop.close)
         self._app.before_request(self._check_labeling)
         add = self._app.operation

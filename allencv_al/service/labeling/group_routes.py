@@ -54,6 +54,7 @@ class GroupRoutes:
             body.by,
             body.class_name,
             optional_number(body.like),
+            among=None if body.among is None else [number_of(item) for item in body.among],
             but=[number_of(item) for item in body.but],
             denied=denied,
             give_back=[number_of(item) for item in body.give_back],

@@ -183,6 +183,36 @@ class UndoneGroup(BaseModel):
     progress: ProgressAnswer
 
 
+class MapAnswer(BaseModel):
+    """The map: what its points are; places and values come in binary form."""
+
+    version: str = Field(description="Changes with its images; empty without vectors of them.")
+    points: int
+    images: int = Field(description="Images of the labeling, with a vector or without.")
+    layouts: list[Literal["pca", "tsne", "umap"]] = Field(
+        description="Those that have been computed, the best one first."
+    )
+    classes: list[str] = Field(description="The values count them from 1.")
+    rounds: dict[int, str] = Field(description="Names of the batches, by number.")
+
+
+class MapImageAnswer(BaseModel):
+    """An image of the map."""
+
+    item: ImageAnswer
+    kind: str | None = Field(description="Kind of the agreed label; null while there is none.")
+    label: str | None = Field(description="The agreed label as a person reads it.")
+    conflict: bool
+    predicted: str | None
+    probability: float | None = Field(description="Of the predicted class.")
+
+
+class LeasedAnswer(BaseModel):
+    """The number of images that are leased to the caller."""
+
+    leased: int
+
+
 class AcceptanceAnswer(BaseModel):
     """Predictions above a threshold, and what a random sample of them has shown."""
 

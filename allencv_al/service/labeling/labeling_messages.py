@@ -12,6 +12,7 @@ MOST_DECIDED = 1_000  # one transaction, during which other annotators wait
 MOST_LABEL = 100_000  # characters: a thousand boxes
 MOST_GROUPED = 60  # images of one page: more are not seen at a glance
 MOST_NAME = 10_000  # characters of an image id
+MOST_CHOSEN = 10_000  # images that are chosen on the map
 
 ItemId = Annotated[str, Field(pattern=r"^i[1-9][0-9]{0,15}$", description="An image: i1, i2 ...")]
 ClassId = Annotated[str, Field(pattern=r"^c[1-9][0-9]{0,15}$", description="A class: c1, c2 ...")]
@@ -96,6 +97,9 @@ class GroupImagesRequest(_LabelingRequest):
         None, max_length=400, description="The predicted class, by default the surest one."
     )
     like: ItemId | None = Field(None, description="The image that the others are to be like.")
+    among: list[ItemId] | None = Field(
+        None, max_length=MOST_CHOSEN, description="The only images to choose from."
+    )
     but: list[ItemId] = Field(
         default_factory=list, max_length=MOST_DECIDED, description="Images to leave out."
     )
@@ -173,6 +177,40 @@ class AcceptCheckRequest(AcceptRequest):
         default_factory=list,
         max_length=MOST_DECIDED,
         description="Leased images that come later than the sample.",
+    )
+
+
+class MapQuery(_LabelingRequest):
+    """The map that is meant."""
+
+    version: str = Field(max_length=16, description="Of `/api/map`; refused if it is old (409).")
+
+
+class MapPlacesQuery(MapQuery):
+    """A layout of the map."""
+
+    layout: Literal["pca", "tsne", "umap"] = "pca"
+
+
+class MapImageQuery(_LabelingRequest):
+    """An image of the map."""
+
+    item: ItemId
+
+
+class ChosenRequest(_LabelingRequest):
+    """Images that were chosen on the map."""
+
+    items: list[ItemId] = Field(min_length=1, max_length=MOST_CHOSEN)
+
+
+class AskFirstRequest(ChosenRequest):
+    """Asks for chosen images one by one."""
+
+    give_back: list[ItemId] = Field(
+        default_factory=list,
+        max_length=MOST_DECIDED,
+        description="Leased images that come later than these.",
     )
 
 

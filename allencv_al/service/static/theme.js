@@ -10,6 +10,9 @@ if (kept === "light" || kept === "dark") root.dataset.theme = kept;
 const current = () => root.dataset.theme ?? (system.matches ? "dark" : "light");
 const other = () => (current() === "dark" ? "light" : "dark");
 
+/** Return whether the page has its dark look. */
+export const isDark = () => current() === "dark";
+
 /** Let a button change the look; its text is the look that it changes to. */
 export function listenToTheme(button) {
   const show = () => { button.textContent = other() === "dark" ? "Dark look" : "Light look"; };

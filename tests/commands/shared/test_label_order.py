@@ -280,8 +280,9 @@ def test_embeddings_are_kept_for_the_pages_of_many_images(
     assert main([*command, "--strategy", "random", "-k", "3"]) == 130
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
         assert len(store.vectors.load()) == 3
-    assert main([*command, "--strategy", "random"]) == 130
+    assert main([*command, "--strategy", "random", "--map", "tsne"]) == 130
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        assert store.vectors.layouts()["tsne"].shape == (len(ids), 2)
         found, numbers = store.vectors.load(), store.items.numbers()
         assert len(found) == len(ids) == len(numbers)
         assert store.vectors.missing(str(tmp_path / "rows.npz")) == []

@@ -53,3 +53,18 @@ def test_another_model_replaces_all(store: LabelingStore) -> None:
 def test_equal_images_have_no_direction(store: LabelingStore) -> None:
     store.vectors.add("a model", ["0.png", "1.png"], np.ones((2, 4), np.float32))
     assert not store.vectors.load().values.any()
+
+
+def test_layouts_are_kept_for_the_vectors_that_they_were_computed_from(
+    store: LabelingStore,
+) -> None:
+    ids, rows = [f"{number}.png" for number in range(5)], embeddings(5)
+    assert store.vectors.layouts() == {}
+    store.vectors.add("a model", ids[:3], rows[:3])
+    places = np.arange(6, dtype=np.float32).reshape(3, 2)
+    store.vectors.keep_layout("tsne", store.vectors.load().digest, places)
+    store.vectors.keep_layout("tsne", store.vectors.load().digest, places + 1)
+    with LabelingStore(store.database.path) as again:
+        np.testing.assert_array_equal(again.vectors.layouts()["tsne"], places + 1)
+    store.vectors.add("a model", ids, rows)  # images that came since have no place on it
+    assert store.vectors.layouts() == {}

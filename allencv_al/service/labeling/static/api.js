@@ -68,7 +68,18 @@ export function newClientId() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** Return the bytes of a response: of a GET request, or of a POST request where there is a body. */
+export async function bytes(path, query = {}, body = undefined) {
+  const text = new URLSearchParams(query).toString();
+  const response = await answered(body === undefined ? "GET" : "POST", text ? `${path}?${text}` : path, body);
+  return response.arrayBuffer();
+}
+
 async function request(method, path, body) {
+  return (await answered(method, path, body)).json();
+}
+
+async function answered(method, path, body) {
   const headers = { Accept: "application/json" };
   if (name) headers["X-Annotator"] = encodeURIComponent(name);
   if (labeling) headers["X-Labeling"] = labeling;
@@ -80,7 +91,7 @@ async function request(method, path, body) {
   } catch {
     throw new ApiError("The server cannot be reached.", 0);
   }
-  if (response.ok) return response.json();
+  if (response.ok) return response;
   throw await errorOf(response);
 }
 

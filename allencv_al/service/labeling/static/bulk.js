@@ -26,11 +26,16 @@ export class Bulk {
     this.passed = new Set(); // images of pages that were passed over
     this.leased = new Set(); // to this page, and not answered
     this.like = null;
+    this.among = null; // the only images to choose from, if some were chosen on the map
     this.loads = 0; // so that only the answer to the last request is shown
     this.givenAt = -GESTURE_MS;
     this.isOpen = false;
     byId("bulk-grid").addEventListener("keydown", (event) => this.#onKey(event));
     byId("bulk-next").addEventListener("click", () => this.next());
+    byId("bulk-all-images").addEventListener("click", () => {
+      this.setAmong(null);
+      this.load();
+    });
     byId("bulk-undo").addEventListener("click", () => this.undo());
     byId("bulk-single").addEventListener("click", () => document.querySelector("[data-view=label]").click());
     byId("bulk-apply").addEventListener("click", (event) => {
@@ -51,6 +56,7 @@ export class Bulk {
   setSession(session) {
     const isOther = this.session && this.session.labeling !== session.labeling;
     this.session = session;
+    if (isOther) this.setAmong(null);
     if (isOther || this.batch !== session.batch.id) {
       this.batch = session.batch.id;
       this.denied.clear();
@@ -70,6 +76,15 @@ export class Bulk {
       return button(parts, (event) => this.#give(one, event));
     }));
     this.#drawState();
+  }
+
+  /** Choose among some images only, or among all. */
+  setAmong(ids) {
+    this.among = ids;
+    this.like = null;
+    this.passed.clear();
+    byId("bulk-among").hidden = ids === null;
+    byId("bulk-among-text").textContent = ids ? `Among ${count(ids.length, "image")} chosen on the map.` : "";
   }
 
   /** Show a page. */
@@ -107,6 +122,7 @@ export class Bulk {
         by: byId("bulk-by").value || null,
         class_name: byId("bulk-by").value === "class" ? byId("bulk-class").value || null : null,
         like: this.like?.id ?? null,
+        among: this.among,
         but: but.slice(-MOST_SENT),
         denied: [...this.denied].flatMap(([item, names]) => [...names].map((name) => ({ item, class_name: name }))).slice(-MOST_SENT),
         give_back: giveBack.slice(-MOST_SENT),
@@ -284,13 +300,14 @@ export class Bulk {
     for (const one of [...byId("bulk-classes").children, byId("bulk-all"), byId("bulk-apply")]) one.disabled = left === 0;
     byId("bulk-hint").hidden = isEmpty;
     byId("bulk-empty").hidden = !isEmpty;
-    byId("bulk-empty-text").textContent = `${this.said ?? ""} ${emptyText(this.session?.progress)}`.trim();
+    byId("bulk-empty-text").textContent = `${this.said ?? ""} ${emptyText(this.session?.progress, this.among)}`.trim();
   }
 }
 
-function emptyText({ total, done } = { total: 0, done: 0 }) {
+function emptyText({ total, done } = { total: 0, done: 0 }, among = null) {
   if (total === 0) return "There is nothing to label yet.";
   if (done === total) return "All images are labeled.";
+  if (among) return "None of the images chosen on the map waits for a page.";
   return "No page is left. The other images are for the view of one image, or others have them.";
 }
 

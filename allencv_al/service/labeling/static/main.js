@@ -7,6 +7,7 @@ import { showEnd, standingOf, whereLabelsAre } from "./end.js";
 import { meanings, nameOf } from "./keys.js";
 import { Bulk } from "./bulk.js";
 import { Labeler, paceText, whoLabels } from "./labeler.js";
+import { PoolMap } from "./map.js";
 import { Outbox } from "./outbox.js";
 import { Review } from "./review.js";
 import { Stage } from "./stage.js";
@@ -18,14 +19,15 @@ const SLOWEST_MS = 60000;
 const MOST_FAILURES = 14; // about ten minutes; after that the annotator retries by a button
 const LAST_POLLS = 5; // after the end of a loop, while it writes its files
 const REPEATED = ["+", "=", "-", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]; // by a key that is held
-const VIEWS = { l: "label", b: "bulk", r: "review", c: "team" };
+const VIEWS = { l: "label", b: "bulk", a: "map", r: "review", c: "team" };
 const KEYS = [
   ["1 … 9", "Choose a class"], ["/", "Find a class, if there are many"], ["s", "Skip: another annotator, or later"],
   ["u", "Not sure"], ["x", "Unreadable"], ["z", "Undo the last answer, then the one before …"],
   ["g", "Show the model's guess"], ["+  −  0", "Zoom in, zoom out, fit"], ["arrows", "Move the enlarged image"],
   ["space", "In a page of many images: take one out, or put it back"], ["n", "Another page of images"],
   ["m", "A page of images like the marked one"], ["v", "The marked image in full"],
-  ["l  b  r  c", "Label, many at once, review, classes and people"], ["?", "These keys"],
+  ["g", "On the map: choose the images around the marked one, then more; Shift: fewer"],
+  ["l  b  a  r  c", "Label, many at once, map of all images, review, classes and people"], ["?", "These keys"],
 ];
 
 const tabs = new Tabs();
@@ -34,6 +36,18 @@ const stage = new Stage();
 const labeler = new Labeler(stage, outbox, tabs);
 const bulk = new Bulk(labeler, outbox, tabs);
 const review = new Review(showProgress);
+const map = new PoolMap({
+  openPages: (ids) => {
+    bulk.setAmong(ids);
+    open("bulk");
+  },
+  openOnes: async (leased) => {
+    await open("label");
+    await labeler.restartQueue();
+    showHint(`${count(leased, "image")} of the map ${leased === 1 ? "comes" : "come"} next.`);
+  },
+  held: () => [...labeler.queue.map((item) => item.id), ...bulk.leased],
+});
 const team = new Team(refresh);
 let session = null;
 let view = Object.values(VIEWS).includes(location.hash.slice(1)) ? location.hash.slice(1) : "label";
@@ -65,6 +79,7 @@ async function refresh() {
   byId("who").disabled = !session.needs_name && !annotatorName();
   labeler.setSession(session);
   bulk.setSession(session);
+  map.setSession(session);
   document.querySelector("[data-view=bulk]").hidden = session.widget !== "choices"; // a page gives one class
   review.setSession(session);
   showOutbox();
@@ -140,6 +155,7 @@ function showView() {
   byId("view-label").hidden = view !== "label" || isEnd;
   byId("view-end").hidden = !isEnd;
   byId("view-bulk").hidden = view !== "bulk";
+  byId("view-map").hidden = view !== "map";
   byId("view-review").hidden = view !== "review";
   byId("view-team").hidden = view !== "team";
   for (const tab of byId("tabs").children) {
@@ -169,6 +185,8 @@ async function open(name, isBack = false) {
   if (name === "team" && session) await team.load(await refresh());
   if (name === "bulk") await bulk.open();
   else bulk.leave();
+  if (name === "map" && session) await map.open();
+  else map.leave();
   if (name === "label") await labeler.fill();
 }
 
@@ -251,6 +269,7 @@ function act(key, event) {
   else if (VIEWS[key] && !document.querySelector(`[data-view=${VIEWS[key]}]`).hidden) open(VIEWS[key]);
   else if (view === "label") return labeler.key(key, event);
   else if (view === "bulk") return bulk.key(key);
+  else if (view === "map") return map.key(key);
   else if (view === "review") return review.key1(key);
   else return false;
   return true;
@@ -258,7 +277,7 @@ function act(key, event) {
 
 /** Return why a key had no effect. */
 function reasonOf(keys, event) {
-  const shown = { label: labeler, bulk, review }[view];
+  const shown = { label: labeler, bulk, map, review }[view];
   const found = keys.map((key) => shown?.reason(key) ?? "").find(Boolean);
   return found ?? `${nameOf(event)} does nothing here. ? shows the keys.`;
 }
