@@ -112,7 +112,8 @@ export class Bulk {
   async #load() {
     const load = this.loads += 1;
     byId("bulk-grid").setAttribute("aria-busy", "true");
-    const queued = this.labeler.queue.map((item) => item.id);
+    // Images chosen on the map leave the view of one image for this page
+    const queued = this.among ? [] : this.labeler.queue.map((item) => item.id);
     const but = [...new Set([...queued, ...this.labeler.answered, ...this.tabs.held(), ...this.passed])];
     const kept = new Set([...this.denied.keys()].slice(-MOST_KEPT));
     const giveBack = [...this.leased].filter((id) => !kept.has(id));

@@ -104,6 +104,7 @@ export class PoolMap {
       else this.cursor = -1;
       this.points = points;
       this.version = key;
+      this.view.extent = points.extent;
       this.view.reset();
     }
     const values = await bytes("map/values", { version });

@@ -79,7 +79,7 @@ export class MapCanvas {
 
   #radius(count, zoom) {
     const free = Math.sqrt((this.canvas.width * this.canvas.height) / Math.max(1, count));
-    return Math.min(7 * this.ratio, Math.max(1.1 * this.ratio, 0.16 * free * Math.sqrt(zoom)));
+    return Math.min(7 * this.ratio, Math.max(1.1 * this.ratio, 0.2 * free * Math.sqrt(zoom)));
   }
 
   #put(view, points, point, sprite, color) {

@@ -11,6 +11,8 @@ export class Points {
     this.items = new Uint32Array(buffer, 0, this.length);
     this.x = new Uint16Array(buffer, 4 * this.length, this.length);
     this.y = new Uint16Array(buffer, 6 * this.length, this.length);
+    /** The part of the square that is not empty: [width, height]. */
+    this.extent = [this.x, this.y].map((values) => extent(values));
     this.isShown = new Uint8Array(this.length).fill(1); // those that the legend leaves
     this.isChosen = new Uint8Array(this.length);
   }
@@ -111,6 +113,7 @@ export class Points {
 export class Window {
   constructor() {
     this.width = this.height = 1;
+    this.extent = [SIDE, SIDE];
     this.reset();
   }
 
@@ -122,7 +125,8 @@ export class Window {
 
   /** Pixels of the screen per unit of the map. */
   get scale() {
-    return (0.94 * this.zoom * Math.min(this.width, this.height)) / SIDE;
+    const [across, down] = this.extent;
+    return 0.92 * this.zoom * Math.min(this.width / across, this.height / down);
   }
 
   /** Return the place of the map at a pixel. */
@@ -158,6 +162,12 @@ export class Window {
     [this.x, this.y] = place;
     return true;
   }
+}
+
+function extent(values) {
+  let [least, most] = [SIDE, 0];
+  for (const value of values) [least, most] = [Math.min(least, value), Math.max(most, value)];
+  return Math.max(1, most - least); // the middle of the points is that of the square
 }
 
 /** Add a corner to a lasso unless it is too near to the last one. */
