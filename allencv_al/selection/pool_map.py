@@ -25,7 +25,7 @@ _LARGEST = 65_535  # of a coordinate: 16 bits are enough for a screen, magnified
 
 
 class PointState(IntEnum):
-    """What has come of an image, as the map shows it."""
+    """State of an image on the map."""
 
     WAITING = 0
     LABELED = 1

@@ -1,11 +1,12 @@
 // Colors and shapes of the points of the map, each with its name and count for the legend.
 
-// After Okabe and Ito; darker where white paper takes the contrast. Tested with three kinds of
-// color blindness simulated (tests/browser/test_map_colors.py). Shapes tell apart what shares a color.
-const LIGHT = ["#0072b2", "#d55e00", "#008060", "#b0478f", "#2f9fd8", "#8f6f00", "#4b1f6f", "#111111"];
-const DARK = ["#3b9ddd", "#f08030", "#2fc08f", "#e79fd0", "#9fdcff", "#f0e442", "#a987e0", "#ffffff"];
-const RAMP = ["#00224e", "#2c3e70", "#575d6d", "#7d7c78", "#a59c74", "#d2c060", "#fee838"]; // cividis
-const RAMP_DARK = ["#3c5f9e", "#5f76a0", "#7d7c78", "#96906f", "#b5a86c", "#d9c65c", "#fee838"];
+// Any two differ by 20 or more (CIE 1976), also for three kinds of color blindness, simulated as
+// Machado et al. 2009 do: tests/browser/test_map_colors.py. Shapes tell apart what shares a color.
+const LIGHT = ["#0072b2", "#d55e00", "#00bb77", "#ff55ff", "#8800ff", "#333311", "#886677", "#660055", "#221199"];
+const DARK = ["#3b9ddd", "#f08030", "#22ffbb", "#ffee00", "#7744ff", "#bb99aa", "#558855", "#ccff88", "#aaffff"];
+// Cividis (Nunez et al. 2018); what is uncertain stands out from the paper
+const RAMP = ["#e0cf5c", "#bfb06a", "#a19a72", "#838079", "#666a70", "#41507a", "#00224e"];
+const RAMP_DARK = ["#34528c", "#566c96", "#7d7c78", "#99926f", "#b8aa6b", "#d9c65c", "#fee838"];
 const NONE = { light: "#b4bac4", dark: "#4d5563" };
 export const SHAPES = ["circle", "square", "diamond", "cross"];
 
