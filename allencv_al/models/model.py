@@ -443,7 +443,8 @@ def head_outputs(
     Args:
         model: The model, whose task reduces what has the size of an image to `scores`.
         found: The result of its `forward`.
-        needs: Some of `logits`, `label_logits` and `scores`.
+        needs: Some of `logits`, `label_logits` and `scores`. `label_logits` are told from the
+            thresholds of the classes: a class is predicted from 0 on.
 
     Raises:
         UserCodeError: The result has not what the model's kind of labels has.
@@ -459,6 +460,9 @@ def head_outputs(
                 )
                 raise wrong_result(model, "forward", expected, found)
             outputs[name] = rows
+    several = model.several_classes
+    if "label_logits" in outputs and several is not None:
+        outputs["label_logits"] = several.over_thresholds(outputs["label_logits"])
     if "scores" in needs:
         outputs["scores"] = model.task.unit_scores(found)
     return outputs

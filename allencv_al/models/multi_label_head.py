@@ -60,7 +60,12 @@ class MultiLabelHead(torch.nn.Module):
 
     def decide(self, logits: Tensor) -> Tensor:
         """Return whether each class is predicted, bool `[B, C]`."""
-        return logits.double() >= self.thresholds
+        return self.over_thresholds(logits) >= 0
+
+    def over_thresholds(self, logits: Tensor) -> Tensor:
+        """Return by how much log-odds exceed the thresholds, float32 `[B, C]`."""
+        # In float64, so that rounding moves no difference to the other side of 0
+        return (logits.double() - self.thresholds).float()
 
     def count(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch to the metrics; the arguments are those of `losses`."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
 from torch.nn import functional as F
 
+from allencv_al.active_learning.rounds.round_metrics import predicted_texts
+from allencv_al.data.instance import Instance
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.model import Model, model_outputs
 from allencv_al.models.multi_label_head import MultiLabelHead, balanced_weights
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
 
 
 def random_batch(items: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,6 +49,27 @@ def test_a_threshold_is_a_probability_and_closed_below() -> None:
     head = MultiLabelHead(1, 0.8)
     logits = torch.tensor([[0.79], [0.8], [0.9]], dtype=torch.float64).logit()
     assert head.decide(logits).flatten().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("needs_embedding", [False, True])
+def test_outputs_for_strategies_and_rounds_follow_the_thresholds(needs_embedding: bool) -> None:
+    vocab = Vocabulary.from_instances([Instance(name, b"", name) for name in "abc"])
+    encoder = {"type": "conv_levels", "base_channels": 4}
+    keys = {"im2im_encoder": encoder, "im2vec_encoder": "pool", "task": "multi_label"}
+    model = Model.from_params({"type": "basic_image_classifier", **keys}, vocab=vocab).eval()
+    images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = model(image=images)["label_logits"]
+        # The first class is always told, the second never, the third of one half
+        chosen = [logits[:, 0].min(), logits[:, 1].max() + 1, logits[:, 2].median() + 1e-6]
+        model.several_classes.thresholds.copy_(torch.stack(chosen))
+        needs = {"label_logits", *(["embeddings"] if needs_embedding else ())}
+        found = model_outputs(model, images, needs)["label_logits"]
+        told = model.make_output_human_readable(model(image=images))["classes"]
+    outputs = PoolOutputs(list("123456"), label_logits=found.numpy())
+    texts = predicted_texts(outputs, list("abc"), model.task)
+    assert texts == [json.dumps(names) for names in told]
+    assert {len(names) for names in told} == {1, 2}
 
 
 def test_fitted_thresholds_have_the_largest_f1_of_each_class() -> None:

@@ -152,14 +152,15 @@ def predicted_texts(
     if outputs.label_logits is None:
         return None
     columns = column_names(names, outputs.label_logits.shape[1])
-    shown = np.asarray(outputs.label_logits) > 0
+    shown = np.asarray(outputs.label_logits) >= 0
     return task.predicted({"classes": [[*compress(columns, row)] for row in shown]})
 
 
 def confidences(outputs: PoolOutputs) -> list[float] | None:
     """Return the probability of the likeliest label of each item; None where no output says it.
 
-    Of several classes it is the product over them, as if they came independently.
+    Of several classes it is the product over them, as if they came independently and the threshold
+    of each were 0.5.
     """
     if outputs.logits is not None:
         return top_probabilities(outputs.logits)

@@ -64,7 +64,8 @@ class PoolOutputs:
         ids: The items that could be read, distinct, in the order they were given.
         logits: Class scores before softmax, float32 `[N, C]`.
         mc_logits: Logits of each member, float32 `[N, S, C]`.
-        label_logits: Scores of yes or no for each class, before the sigmoid, float32 `[N, C]`.
+        label_logits: Log-odds of each class over its threshold, from 0 on where the model predicts
+            it, float32 `[N, C]`.
         scores: Uncertainties, float32 `[N, 3, 4]`; see `LabelTask.unit_scores`.
         embeddings: Inputs of the last linear layer, float32 `[N, D]`; or the mean of the deepest
             map.

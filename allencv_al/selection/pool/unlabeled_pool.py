@@ -47,7 +47,8 @@ class Pool:
         logits: Class scores before softmax, float `[N, C]`.
         mc_logits: Logits of each member, float `[N, S, C]`; a member is the same function for every
             item (consistent dropout masks).
-        label_logits: Scores of yes or no for each class, before the sigmoid, float `[N, C]`.
+        label_logits: Log-odds of each class over its threshold, from 0 on where the model predicts
+            it, float `[N, C]`.
         scores: Uncertainties of each item, float `[N, 3, 4]`: axes `UNIT_SCORES`, `AGGREGATES`.
         embeddings: Inputs of the last linear layer, or means of the deepest map, float `[N, D]`.
         labeled_embeddings: Embeddings of the labeled items, float `[L, D]`.

@@ -21,7 +21,7 @@ from allencv_al.service.pipeline.tasks.infer_outputs import (
     to_logits,
 )
 from allencv_al.service.pipeline.tasks.returned_values import class_numbers, number_of
-from allencv_al.service.pipeline.tasks.tasks import DETECTION, MULTI_LABEL
+from allencv_al.service.pipeline.tasks.tasks import DETECTION, MULTI_LABEL, named_task
 
 EMBEDDING = "embedding"
 _CERTAIN = 1e3  # logit of an image without boxes: softmax 1 in float32, so it is never asked for
@@ -43,7 +43,7 @@ def logits_of(
     Args:
         outputs: Outputs of infer, by record index.
         records: Record indices whose logits are returned.
-        task: The task, as in the pipeline's metrics.
+        task: The task, as in the pipeline's metrics, by today's name or an older one.
 
     Raises:
         DataError: A record has no output.
@@ -54,6 +54,7 @@ def logits_of(
         raise DataError(f"infer: {len(missing)} records have no output, the first is {missing[0]}")
     rows = {record: outputs[str(record)] for record in records}
     has_boxes = any(isinstance(row, Mapping) and "boxes" in row for row in rows.values())
+    task = named_task(task)
     if has_boxes or task == DETECTION:
         rows = _of_detections(rows)
     logits = to_logits(rows)

@@ -21,7 +21,7 @@ from allencv_al.service.pipeline.state.experiment_state import ExperimentState
 from allencv_al.service.pipeline.state.storage import Storage, check_id
 from allencv_al.service.pipeline.tasks.infer_outputs import notes_on, store_outputs
 from allencv_al.service.pipeline.tasks.pipeline_metrics import metrics_of
-from allencv_al.service.pipeline.tasks.tasks import CLASSIFICATION, REGRESSION
+from allencv_al.service.pipeline.tasks.tasks import REGRESSION, SINGLE_LABEL, named_task
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class PipelineLoop:
         phases: dict[str, Callable[[], dict[str, Any]]] = {
             TRAIN: lambda: self._train(labeled),
             TEST: self._test,
-            INFER: lambda: self._infer(unlabeled, done[TEST]["metrics"].get("task")),
+            INFER: lambda: self._infer(unlabeled, named_task(done[TEST]["metrics"].get("task"))),
         }
         artifacts: dict[str, str] = {}
         for phase, act in phases.items():
@@ -287,7 +287,7 @@ class PipelineLoop:
         if self._options.write_pickles:
             self._storage.write_pickle(f"{stem}.pkl", to_plain(dict(outputs), "infer", "outputs"))
         found = {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
-        notes = notes_on(outputs) if task in (None, CLASSIFICATION) else []
+        notes = notes_on(outputs) if task in (None, SINGLE_LABEL) else []
         return {**found, "warnings": notes} if notes else found
 
     def _keep(self, stem: str, value: Any) -> str:

@@ -32,10 +32,11 @@ from allencv_al.service.pipeline.tasks.returned_values import (
     scalars,
 )
 from allencv_al.service.pipeline.tasks.tasks import (
-    CLASSIFICATION,
     DETECTION,
     MULTI_LABEL,
     REGRESSION,
+    SINGLE_LABEL,
+    named_task,
     task_of,
 )
 
@@ -52,18 +53,18 @@ def metrics_of(
         predictions: Predictions that test returned, by record or in order.
         labels: Labels in the same form.
         class_labels: Class names by class number, if known.
-        task: One of `tasks` (default: inferred from the values). Boxes are always detections,
-            since some clients name no task or another one.
+        task: The name of one of `tasks` (default: inferred from the values). Boxes are always
+            detections, since some clients name no task or another one.
 
     Raises:
         PipelineError: The two do not match, or are no values of this task (422).
     """
     seen = task_of(predictions, labels)
     # Boxes have a form that nothing else has, whatever the request says
-    task = DETECTION if seen == DETECTION else task or seen
+    task = DETECTION if seen == DETECTION else named_task(task) or seen
     if task == DETECTION:
         return {"task": task, **detection_metrics(predictions, labels, class_labels)}
-    if task == CLASSIFICATION:
+    if task == SINGLE_LABEL:
         return {"task": task, **classification_metrics(predictions, labels, class_labels)}
     left, right = paired(predictions, labels)
     if task == REGRESSION:

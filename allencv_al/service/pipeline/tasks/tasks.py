@@ -9,25 +9,27 @@ import numpy as np
 
 from allencv_al.service.pipeline.functions.returns import as_array
 
-CLASSIFICATION = "classification"
-MULTI_LABEL = "multi_label_classification"
-REGRESSION = "regression"
-DETECTION = "object_detection"
+# Registered names of label tasks, and what has no classes
+SINGLE_LABEL = "single_label"
+MULTI_LABEL = "multi_label"
+DETECTION = "detection"
 SEGMENTATION = "segmentation"
+REGRESSION = "regression"
 
-# The first word found in the name decides; clients of all generations are covered
+# The first word found in the name decides; clients and pipelines of all generations are covered
 _WORDS = {
     "detection": DETECTION,
     "segmentation": SEGMENTATION,
     "multilabel": MULTI_LABEL,
     "regression": REGRESSION,
-    "classification": CLASSIFICATION,
+    "classification": SINGLE_LABEL,
+    "singlelabel": SINGLE_LABEL,
 }
 _LOOKED_AT = 1_000
 
 
 def named_task(name: str | None) -> str | None:
-    """Return the task of a name such as "Object Detection", or None."""
+    """Return the task of a name such as "Object Detection"; None if it names none."""
     text = "".join(letter for letter in (name or "").lower() if letter.isalnum())
     return next((task for word, task in _WORDS.items() if word in text), None)
 
@@ -46,7 +48,7 @@ def task_of(predictions: Any, labels: Any) -> str:
             return MULTI_LABEL if depth == 1 else SEGMENTATION
         if isinstance(value, float) and not value.is_integer():
             return REGRESSION
-    return CLASSIFICATION
+    return SINGLE_LABEL
 
 
 def _values(values: Any) -> list[Any]:

@@ -12,6 +12,7 @@ import pytest
 from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.pipeline.tasks.pipeline_metrics import metrics_of
 from allencv_al.service.pipeline.tasks.tasks import named_task, task_of
+from allencv_al.tasks import LabelTask
 
 MakePipeline = Callable[..., Pipeline]
 
@@ -19,16 +20,17 @@ MakePipeline = Callable[..., Pipeline]
 @pytest.mark.parametrize(
     ("name", "task"),
     [
-        ("Object Detection", "object_detection"),
-        ("2d_object_detection", "object_detection"),
-        ("Classification", "classification"),
-        ("Image Classification", "classification"),
-        ("single_label_classification", "classification"),
-        ("multi_label_classification", "multi_label_classification"),
-        ("multilabel_text_classification", "multi_label_classification"),
+        ("Object Detection", "detection"),
+        ("2d_object_detection", "detection"),
+        ("Classification", "single_label"),
+        ("Image Classification", "single_label"),
+        ("single_label_classification", "single_label"),
+        ("multi_label_classification", "multi_label"),
+        ("multilabel_text_classification", "multi_label"),
         ("regression", "regression"),
         ("2d_segmentation", "segmentation"),
         ("instance_segmentation", "segmentation"),
+        *((name, name) for name in LabelTask.list_available() if name in LabelTask.builtin),
         ("something", None),
         (None, None),
     ],
@@ -40,19 +42,19 @@ def test_the_tasks_of_all_generations_have_names(name: str | None, task: str | N
 @pytest.mark.parametrize(
     ("predictions", "labels", "task"),
     [
-        ([1, 0], [1, 1], "classification"),
-        ([1.0, 0.0], np.array([1, 1]), "classification"),
-        ({"a": 1}, {"a": 0}, "classification"),
+        ([1, 0], [1, 1], "single_label"),
+        ([1.0, 0.0], np.array([1, 1]), "single_label"),
+        ({"a": 1}, {"a": 0}, "single_label"),
         ([1.5, 0.0], [1, 1], "regression"),
         ([1, 0], [1, 0.5], "regression"),
-        ([[0, 1], []], [[1], [0]], "multi_label_classification"),
+        ([[0, 1], []], [[1], [0]], "multi_label"),
         (
             {"a": {"boxes": [], "objects": [], "scores": []}},
             {"a": {"boxes": [], "objects": []}},
-            "object_detection",
+            "detection",
         ),
         ([[[0, 1], [1, 0]]], [np.zeros((2, 2))], "segmentation"),
-        ([], [], "classification"),
+        ([], [], "single_label"),
     ],
 )
 def test_values_tell_their_task(predictions: Any, labels: Any, task: str) -> None:
