@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_SEEDS = 5
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,13 +91,15 @@ def _compare_runs(args: argparse.Namespace) -> int:
         check_baseline,
         write_comparison,
     )
-    from allencv_al.comparison.finished_run import read_runs, warn_of_differences
+    from allencv_al.comparison.finished_run import differences, read_runs
     from allencv_al.comparison.report.exports import check_exports
 
     check_exports(args.export)
     runs = read_runs(args.runs)
     check_baseline(args.baseline, [run.strategy for run in runs])
-    warn_of_differences(runs)
+    notes = differences(runs)
+    for note in notes:
+        logger.warning("%s", note)
     if args.dry_run:
         sys.stdout.write(f"{len(runs)} runs\n")
         return 0
@@ -105,7 +110,7 @@ def _compare_runs(args: argparse.Namespace) -> int:
         {}, (), baseline=args.baseline, metric=args.metric, exports=args.export
     )
     with locked_folder(folder):
-        summary = write_comparison(runs, folder, options)
+        summary = write_comparison(runs, folder, options, notes=notes)
     comparing.print_summary(summary, folder)
     return 0
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.errors import ConfigurationError, DataError, is_machine_fault
 from allencv_al.common.files.atomic_file import atomic_directory
 from allencv_al.common.names import did_you_mean
+from allencv_al.data.dataset_readers.unpacked_files import DAMAGED
 from allencv_al.data.sample_data.cifar10 import FILE_NAME, download_cifar10
 from allencv_al.data.sample_data.digits import UNSPLIT, write_digits
 from allencv_al.data.sample_data.mnist import download_mnist
 from allencv_al.data.sample_data.toy_sets import write_toy_set
+from allencv_al.modules.pretrained_encoders import EncoderName
 
 
 @dataclass(frozen=True)
@@ -87,18 +90,34 @@ def _mnist(place: Path, _: Path) -> DataPaths:
 
 
 def _cats_dogs(place: Path, made: Path) -> DataPaths:
-    if place.is_file():
-        target = made / "cats_dogs"
-        if not target.exists():
-            with atomic_directory(target) as folder, tarfile.open(place) as archive:
-                archive.extractall(folder, filter="data")
-        place = target
-    roots = [
-        path.parent for path in sorted(place.rglob("train")) if (path.parent / "test").is_dir()
-    ]
-    if not roots:
-        raise DataError(f"{place}: expected {SETS['cats_dogs'].expected}")
-    return DataPaths(str(roots[0] / "train"), str(roots[0] / "test"))
+    root = _root(_unpacked(place, made) if place.is_file() else place)
+    if root is None:
+        raise DataError(f"{place}: it has no folder with train and test in it")
+    return DataPaths(str(root / "train"), str(root / "test"))
+
+
+def _unpacked(archive: Path, made: Path) -> Path:
+    """Return the folder of a tar archive's content, unpacked once for each content."""
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # By content: another archive in its place must not pass for the one before
+    target = made / f"cats_dogs-{digest[:12]}"
+    if target.exists():
+        return target
+    try:
+        with atomic_directory(target) as folder, tarfile.open(archive) as content:
+            content.extractall(folder, filter="data")
+    except DAMAGED as error:
+        if is_machine_fault(error):
+            raise
+        raise DataError(f"{archive}: it cannot be unpacked: {error}") from error
+    return target
+
+
+def _root(folder: Path) -> Path | None:
+    """Return the first folder that has `train` and `test` in it, at any depth."""
+    parents = (path.parent for path in sorted(folder.rglob("train")))
+    return next((parent for parent in parents if (parent / "test").is_dir()), None)
 
 
 def _toy_set(name: str) -> Callable[[Path, Path], DataPaths]:
@@ -232,7 +251,7 @@ def find_data(name: str, place: Path, made: Path) -> DataPaths:
     """
     try:
         return SETS[name].find(place, made)
-    except (DataError, tarfile.TarError) as error:
+    except DataError as error:
         raise DataError(f"{name}: {error}\n--data: expected {SETS[name].expected}") from error
 
 
@@ -329,19 +348,8 @@ def encoder_config(text: str) -> dict[str, Any] | None:
     """Return the frozen encoder of a model's config; None for `pixels`.
 
     Args:
-        text: `offline`, the ImageNet weights that the extra `[offline]` installs; `timm:NAME` or a
-            torchvision name, each with `:WEIGHTS` behind it or with the published weights;
-            `pixels` for none.
+        text: A name that `EncoderName.parse` reads, or `pixels` for none.
     """
     if text == "pixels":
         return None
-    if text == "offline":
-        # Its weights come with a package, so that a benchmark runs without the internet
-        text = "timm:tf_efficientnet_lite0:package:efficientnet_lite0"
-    kind, _, rest = text.partition(":")
-    if kind == "timm":
-        model, _, weights = rest.partition(":")
-        start: dict[str, Any] = {"weights_file": weights} if weights else {"pretrained": True}
-        return {"type": "timm", "model": model, **start, "requires_grad": False}
-    weights = rest or "DEFAULT"
-    return {"type": "torchvision", "model": kind, "weights": weights, "requires_grad": False}
+    return EncoderName.parse(text).config()

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from allencv_al.active_learning.rounds.curves import FloatArray
+from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import write_json, write_text
 from allencv_al.comparison.report.result_tables import markdown_table
 from allencv_al.comparison.significance import ALPHA
@@ -93,7 +94,7 @@ class DatasetRanking:
     def finding(self) -> str:
         """Return the result of the tests in a sentence or two."""
         if self.critical_difference is None:
-            return "One data set ranks strategies, and tests nothing."
+            return "One data set, or one strategy, tests nothing."
         text = (
             f"Nemenyi's critical difference of mean ranks is {self.critical_difference:.2f} "
             f"({len(self.strategies)} strategies, {len(self.data_sets)} data sets, p < {ALPHA})."
@@ -113,6 +114,9 @@ def rank_over_data_sets(heights: Mapping[str, Mapping[str, float]]) -> DatasetRa
     Args:
         heights: By data set, then by strategy: its mean AUBC, or another figure of which more is
             better.
+
+    Raises:
+        DataError: They have none in common.
     """
     data_sets = tuple(heights)
     shared = [
@@ -120,10 +124,12 @@ def rank_over_data_sets(heights: Mapping[str, Mapping[str, float]]) -> DatasetRa
         for name in next(iter(heights.values()))
         if all(name in found for found in heights.values())
     ]
+    if not shared:
+        raise DataError(f"no strategy has been measured on all of {', '.join(data_sets)}")
     values = np.array([[heights[data_set][name] for data_set in data_sets] for name in shared])
     # Ties share the mean of their ranks
-    ranks = stats.rankdata(-values, axis=0) if shared else values
-    order = np.argsort(ranks.mean(axis=1), kind="stable") if shared else np.arange(0)
+    ranks = stats.rankdata(-values, axis=0)
+    order = np.argsort(ranks.mean(axis=1), kind="stable")
     count, sets = len(shared), len(data_sets)
     friedman = None
     if count > 2 and sets > 1:

@@ -109,20 +109,31 @@ def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
     seed, is taken once.
 
     Raises:
-        DataError: A folder holds neither, or two runs of one name and seed differ.
+        DataError: A folder holds neither, nothing is finished, a name means two strategies, or two
+            runs of one name and seed differ.
     """
     runs: dict[tuple[str, int], FinishedRun] = {}
+    named: dict[str, FinishedRun] = {}  # the first run of each name
     for folder in folders:
         for run in _runs_in(folder):
+            first = named.setdefault(run.strategy, run)
+            # Names of a user's own: with other seeds the two would pass for one strategy
+            if strategy_of(first.config) != strategy_of(run.config):
+                raise DataError(
+                    f"{run.strategy}: it is one strategy in {first.folder} and another in "
+                    f"{run.folder}; leave out one of them"
+                )
             known = runs.setdefault((run.strategy, run.seed), run)
-            # setdefault returned what was put in: the first of this name and seed
-            if known is run:
-                continue
-            if strategy_of(known.config) != strategy_of(run.config) or not _same(known, run):
+            if not _same(known, run):
                 raise DataError(
                     f"{run.strategy}, seed {run.seed}: differs in {known.folder} and {run.folder}; "
                     "leave out one of them"
                 )
+    if not runs:
+        raise DataError(
+            f"{listed([str(folder) for folder in folders])}: no run is finished; compare CONFIG "
+            "--recover runs them"
+        )
     return list(runs.values())
 
 
@@ -215,17 +226,17 @@ def _has(record: RoundRecord, metric: str) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def warn_of_differences(runs: Sequence[FinishedRun]) -> None:
-    """Log keys of the configs, other than strategy and seeds, in which runs differ."""
+def differences(runs: Sequence[FinishedRun]) -> list[str]:
+    """Return a note on keys of the configs, beside strategy and seeds, in which runs differ."""
     flat = [Params(_without_what_may_differ(run.config)).as_flat_dict() for run in runs]
     keys = sorted(set().union(*flat))
     differing = [key for key in keys if any(one.get(key) != flat[0].get(key) for one in flat)]
-    if differing:
-        logger.warning(
-            "the runs differ in more than strategy and seeds, so a difference may have another "
-            "cause: %s",
-            ", ".join(differing),
-        )
+    if not differing:
+        return []
+    return [
+        "The runs differ in more than strategy and seeds, so a difference may have another cause: "
+        f"{', '.join(differing)}."
+    ]
 
 
 def _without_what_may_differ(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from allencv_al.common import Params
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.common.user_code import changed_code, user_code
 from allencv_al.comparison.cells import cell_folder
@@ -47,12 +47,23 @@ class Plan:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Return the plan of the comparison in a folder, or None if it has none."""
+        """Return the plan of the comparison in a folder, or None if it has none.
+
+        Raises:
+            DataError: The file is damaged, or of another program.
+        """
         path = folder / PLAN_NAME
         if not path.is_file():
             return None
-        # Plans of early releases have no `code`
-        return cls(**{"code": {}, **json.loads(path.read_text(encoding="utf-8"))})
+        try:
+            # Plans of early releases have no `code`
+            plan = cls(**{"code": {}, **json.loads(path.read_text(encoding="utf-8"))})
+            is_plan = bool(dict(plan.strategies)) and all(type(seed) is int for seed in plan.seeds)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path}: it is no plan of a comparison: {error}") from error
+        if not is_plan:
+            raise DataError(f"{path}: it is no plan of a comparison")
+        return plan
 
     def write(self, folder: Path) -> None:
         """Write the plan to the folder of the comparison."""

@@ -101,7 +101,7 @@ class EncoderName:
         if library not in LIBRARIES:
             library, rest = "torchvision", text
         # A path may hold colons, and the folder itself says which model it is of
-        if library == "open_clip" and expanded(rest).is_dir():
+        if library == "open_clip" and rest and expanded(rest).is_dir():
             return cls(library, "", rest)
         model, _, weights = rest.partition(":")
         return cls(library, model, weights or None)

@@ -130,7 +130,7 @@ def test_a_dry_run_tells_every_fault_and_runs_nothing(
         (["--strategies", "random,random"], "found twice: random"),
         (["--strategies", ""], "expected names with commas, found none"),
         (["--strategies", "{"], "--strategies"),
-        (["--seeds", "0"], 'expected an integer of at least 1, found "0"'),
+        (["--seeds", "0"], 'expected a number of seeds from 1 to 10000, found "0"'),
         (["--workers", "many"], 'expected an integer of at least 1, found "many"'),
         (["--metric", "loss"], "invalid choice"),
         (["--runs", "x"], "expected a CONFIG to run, or finished runs by --runs"),
@@ -236,7 +236,8 @@ def test_runs_that_differ_in_more_are_compared_with_a_warning(
     folders = [str(tmp_path / name) for name in "ab"]
     assert main(["compare", "--runs", *folders, "-s", str(tmp_path / "both")]) == 0
     err = capsys.readouterr().err
-    assert "the runs differ in more than strategy and seeds" in err
+    assert "The runs differ in more than strategy and seeds" in err
+    assert "The runs differ in more" in (tmp_path / "both" / "results.md").read_text()
     assert "trainer.inverse_regularization" in err and "random_seed" not in err
 
 
@@ -281,6 +282,36 @@ def test_runs_of_one_name_that_differ_are_not_merged(
     words = ["compare", "--runs", str(tmp_path / "one"), str(tmp_path / "two")]
     assert main([*words, "-s", str(tmp_path / "merged")]) == 2
     assert "random, seed 0: differs in" in capsys.readouterr().err
+
+
+def test_a_name_that_means_two_strategies_is_not_merged(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--strategies", '{mine: "random"}', "--seeds", "0-0", folder="one")[0] == 0
+    assert run("--strategies", '{mine: "margin"}', "--seeds", "1-1", folder="two")[0] == 0
+    words = ["compare", "--runs", str(tmp_path / "one"), str(tmp_path / "two")]
+    assert main([*words, "-s", str(tmp_path / "merged")]) == 2
+    assert "mine: it is one strategy in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ('{"strategies": {"random": {"type": "random"}}, "seeds": [0]}', "no run is finished"),
+        ('{"strategies": {"random"', "comparison.json: it is no plan of a comparison"),
+        ('{"strategies": {}, "seeds": [0]}', "comparison.json: it is no plan of a comparison"),
+        ('{"other": 1}', "comparison.json: it is no plan of a comparison"),
+    ],
+)
+def test_a_comparison_without_a_finished_run_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], plan: str, message: str
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "comparison.json").write_text(plan)
+    words = ["compare", "--runs", str(tmp_path / "one"), "-s", str(tmp_path / "merged")]
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "merged").exists()
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ def test_weights_stand_behind_the_name() -> None:
     assert published is not None
     assert published["pretrained"] is True and published["requires_grad"] is False
     assert encoder_config("pixels") is None
+    text = encoder_config("open_clip:ViT-B-32:a/b.pth")
+    assert text is not None
+    assert (text["type"], text["model"], text["weights"]) == ("open_clip", "ViT-B-32", "a/b.pth")
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -61,16 +64,25 @@ def test_a_tar_archive_is_unpacked_once(tmp_path: Path) -> None:
     with tarfile.open(archive, "w") as file:
         file.add(tmp_path / "src" / "pets", "pets")
     paths = find_data("cats_dogs", archive, tmp_path / "run")
-    assert paths.train == str(tmp_path / "run" / "cats_dogs" / "pets" / "train")
-    (tmp_path / "run" / "cats_dogs" / "pets" / "mark").touch()
+    root = Path(paths.train).parent
+    assert root.is_relative_to(tmp_path / "run") and root.name == "pets"
+    (root / "mark").touch()
     assert find_data("cats_dogs", archive, tmp_path / "run") == paths
-    assert (tmp_path / "run" / "cats_dogs" / "pets" / "mark").exists()
+    assert (root / "mark").exists()
+    # Another archive of the same name is another data set
+    with tarfile.open(archive, "w") as file:
+        file.add(tmp_path / "src" / "pets", "other")
+    assert "other" in find_data("cats_dogs", archive, tmp_path / "run").train
 
 
 @pytest.mark.parametrize("name", ["cats_dogs"])
 def test_data_that_cannot_be_fetched_are_described(name: str, tmp_path: Path) -> None:
     (tmp_path / "broken.tar").write_bytes(b"no archive")
-    for place in (tmp_path / "absent", tmp_path / "broken.tar"):
+    with tarfile.open(tmp_path / "whole.tgz", "w:gz") as file:
+        file.add(__file__)
+    cut = (tmp_path / "whole.tgz").read_bytes()[:-500]
+    (tmp_path / "cut.tgz").write_bytes(cut)
+    for place in (tmp_path / "absent", tmp_path / "broken.tar", tmp_path / "cut.tgz"):
         with pytest.raises(DataError, match=r"--data: expected .*train/CLASS"):
             find_data(name, place, tmp_path / "run")
 

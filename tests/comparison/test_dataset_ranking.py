@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from allencv_al.common.errors import DataError
 from allencv_al.comparison.dataset_ranking import rank_over_data_sets
 
 # Table 6 of Demšar 2006: AUC of four variants of C4.5 on 14 UCI data sets. In the last but one the
@@ -64,4 +65,6 @@ def test_strategies_that_a_data_set_lacks_are_left_out_and_ties_share_a_rank() -
     assert found.table().rows[0] == ["b", "1.25", "50.0% (1.5)", "20.0% (1)"]
     alone = rank_over_data_sets({"x": {"a": 0.5, "b": 0.4}})
     assert alone.critical_difference is None and alone.groups() == []
-    assert alone.finding() == "One data set ranks strategies, and tests nothing."
+    assert alone.finding() == "One data set, or one strategy, tests nothing."
+    with pytest.raises(DataError, match="no strategy has been measured on all of x, y"):
+        rank_over_data_sets({"x": {"a": 0.5}, "y": {"b": 0.4}})

@@ -33,13 +33,16 @@ port = _number(int, lambda number: 0 <= number <= 65535, "a port from 0 to 65535
 positive_int = _number(int, lambda number: number >= 1, "an integer of at least 1")
 positive_float = _number(float, lambda number: 0.0 < number < float("inf"), "a number above 0")
 _MOST_SEEDS = 10_000
+_seed_count = _number(
+    int, lambda number: 1 <= number <= _MOST_SEEDS, f"a number of seeds from 1 to {_MOST_SEEDS}"
+)
 _gpu = _number(int, lambda number: number >= -1, '-1 (CPU), the number of a GPU, or "auto"')
 
 
 def seeds(text: str) -> tuple[int, ...]:
     """Convert the text of ``--seeds``: a number of seeds, or a list such as ``2,5,9-11``."""
-    if text.isdecimal():
-        return tuple(range(positive_int(text)))
+    if text.strip().isdecimal():
+        return tuple(range(_seed_count(text)))
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
