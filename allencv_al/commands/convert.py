@@ -53,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pixels that boxes and areas refer to where an image has an EXIF orientation "
         "(default: as the format of SOURCE has it)",
     )
+    parser.add_argument(
+        "--address",
+        metavar="URI",
+        help="for vertex and sagemaker: what comes before the ids of images, such as "
+        "gs://bucket/photos/",
+    )
     placement = parser.add_mutually_exclusive_group()
     for name, text in (
         ("copy", "copy the images into the folder TARGET (default for class folders)"),
@@ -80,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     labels = read_labels(
         args.source, args.source_format, name, args.task, args.images, args.coordinates
     )
-    count = write_labels(args.target, name, labels, args.placement)
+    count = write_labels(args.target, name, labels, args.placement, args.address)
     silent = sum(entry.label is None for entry in labels.entries)
     more = f", {silent} images without one" if silent else ""
     sys.stderr.write(

@@ -45,6 +45,7 @@ from allencv_al.tasks.base import label_task
 
 SINGLE, MULTI, BOXES, MASKS = "single_label", "multi_label", "detection", "segmentation"
 _OWNER = "the command line"
+_OF_ADDRESSES = ("vertex", "sagemaker")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,11 @@ def read_labels(
 
 
 def write_labels(
-    target: Path, name: str, labels: SourceLabels, placement: Placement | None = None
+    target: Path,
+    name: str,
+    labels: SourceLabels,
+    placement: Placement | None = None,
+    address: str | None = None,
 ) -> int:
     """Write labels to a new file or folder, whole or not at all.
 
@@ -123,6 +128,8 @@ def write_labels(
         labels: The labels.
         placement: Treatment of the image files. Default: copied into class folders, else left
             where they are.
+        address: What comes before the id of an image in a format of addresses, such as
+            `gs://bucket/photos/`.
 
     Returns:
         The number of labels.
@@ -138,6 +145,10 @@ def write_labels(
     if placement in ("copy", "link") and not is_folder:
         fitting = ", ".join((FOLDERS, *FOLDER_FORMATS))
         raise DataError(f"--{placement}: the format {name} is no folder of images; {fitting} are")
+    if address is not None and name not in _OF_ADDRESSES:
+        raise DataError(
+            f"--address: the format {name} has no addresses; {listed(_OF_ADDRESSES)} have"
+        )
     if placement == "list" and name == FOLDERS:
         raise DataError("--list: class folders are the images; expected --copy or --link")
     entries = labels.entries if name in (*OF_ANNOTATORS, LABELING) else _one_each(labels.entries)
@@ -148,6 +159,8 @@ def write_labels(
             return write_class_folders(target, entries, placement or "copy")
         if holds_objects(name, labels.task):
             entries = with_objects(entries, labels.task, labels.classes)
+        if address is not None:
+            entries = [replace(entry, id=address + entry.id) for entry in entries]
         if name in FOLDER_FORMATS:
             if placement in ("copy", "link"):
                 _check_are_there(entries)
@@ -256,7 +269,7 @@ def _recast(entries: Sequence[LabelEntry], task: str, wanted: str) -> list[Label
     for entry in entries:
         text = entry.label
         if text is not None and wanted == MULTI:
-            text = json.dumps([text], ensure_ascii=False)
+            text = label_task(MULTI).read(text)  # also "cat; dog"
         elif text is not None:
             names = json.loads(text)
             if len(names) != 1:

@@ -58,6 +58,7 @@ from allencv_al.labels.exchange.programs.vertex_ai import from_vertex, to_vertex
 from allencv_al.labels.exchange.row_formats import (
     IMAGE_COLUMNS,
     SAYING,
+    SEVERAL,
     from_csv,
     from_json_lines,
     to_csv,
@@ -143,7 +144,7 @@ def format_of(path: Path) -> str:
     if _is_vertex_csv(text):
         return "vertex"
     table = _table(path, text)
-    if table is not None and not set(table.columns) & {*SAYING, "annotation_id"}:
+    if table is not None and not set(table.columns) & {*SAYING, SEVERAL, "annotation_id"}:
         known = table_format(table)
         if known is not None and (known != "kaggle" or suffix in CSV_SUFFIXES):
             return known
@@ -207,7 +208,8 @@ def _is_entry(value: Any) -> bool:
     """Return whether an object is an entry of our JSON lines or of Prodigy, not of JSON_MIN."""
     keys = set(value) if isinstance(value, dict) else set()
     is_other = keys & {"annotation_id", "lead_time", "created_at", OURS, CONTROL}
-    return bool(keys & {*IMAGE_COLUMNS, "id"}) and bool(keys.intersection(SAYING)) and not is_other
+    is_said = keys.intersection((*SAYING, SEVERAL))
+    return bool(keys & {*IMAGE_COLUMNS, "id"}) and bool(is_said) and not is_other
 
 
 def _unknown(path: Path, value: Any) -> str:
@@ -233,7 +235,7 @@ def _not_read(path: Path, foreign: str) -> DataError:
 
 def _table(path: Path, text: str) -> Table | None:
     try:
-        return parse_table(text, str(path), (*IMAGE_COLUMNS, "id", *SAYING))
+        return parse_table(text, str(path), (*IMAGE_COLUMNS, "id", *SAYING, SEVERAL))
     except DataError:
         return None
 

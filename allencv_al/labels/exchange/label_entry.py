@@ -105,6 +105,21 @@ def kept_values(entry: LabelEntry, name: str) -> Mapping[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
+def with_address(entry: LabelEntry, key: str, name: str) -> dict[str, Any]:
+    """Return the values that an entry keeps, with the address of its image first.
+
+    The kept address comes back unless the id of the entry is one itself.
+
+    Args:
+        entry: The entry.
+        key: The key of the address.
+        name: The key in its `extra`.
+    """
+    kept = kept_values(entry, name)
+    address = entry.id if "://" in entry.id else kept.get(key, entry.id)
+    return {key: address, **{other: value for other, value in kept.items() if other != key}}
+
+
 def _converted(name: str, value: Any) -> Any:
     if value is None or value == "":
         return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from allencv_al.common.errors import raise_problems
 from allencv_al.common.files.tables import GUARDED, Table, csv_text, parse_table
+from allencv_al.common.names import class_name
 from allencv_al.labels.annotators.filled_table import WORDS
 from allencv_al.labels.exchange.label_entry import FIELDS, NUMBERS, LabelEntry, entry_of
 from allencv_al.labels.exchange.label_studio_min import entries_of_table_row
@@ -19,9 +20,12 @@ IMAGE_COLUMNS = ("image", "path", "image_path", "file", "file_name", "filename")
 SAYING = ("label", "kind", "answer", "accept")
 """Columns and keys with a decision: two of ours, two of Prodigy."""
 
+SEVERAL = "labels"
+"""The column of several classes of an image, where there is none of one decision."""
+
 _EXTRA = "extra"
 _ANSWER = "answer"
-_NAMES = (*FIELDS, *IMAGE_COLUMNS)
+_NAMES = (*FIELDS, *IMAGE_COLUMNS, SEVERAL)
 _LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
 
 
@@ -60,7 +64,7 @@ def from_csv(text: str, where: str) -> list[LabelEntry]:
 
     found = entries_of_rows(table, where, read)
     # After the rows: their own faults say more than a missing column
-    table.require(where, SAYING[:2])
+    table.require(where, (*SAYING[:2], SEVERAL))
     return found
 
 
@@ -107,6 +111,8 @@ def entries_of_rows(
 
 def _entry_of_row(values: Mapping[str, Any], place: str) -> Iterator[LabelEntry]:
     values = _of_prodigy(values) if _ANSWER in values else dict(values)
+    if SEVERAL in values and not {*SAYING[:2]} & values.keys():
+        values["label"] = _text_of_several(values.pop(SEVERAL))
     if not values.get("image") and values.get("id") in (None, ""):
         named = next((name for name in IMAGE_COLUMNS[1:] if values.get(name)), None)
         if named is not None:
@@ -117,6 +123,20 @@ def _entry_of_row(values: Mapping[str, Any], place: str) -> Iterator[LabelEntry]
     extra = dict(_extra(values))
     json.dumps(extra, allow_nan=False)  # raises for NaN, which could not be exported again
     yield entry_of(values, extra, place)
+
+
+def _text_of_several(value: Any) -> str | None:
+    """Return the text of the label in a column of several classes, as `manifest` reads it."""
+    if isinstance(value, str):
+        value = value.strip()
+        if not value or value.startswith("["):
+            return value or None
+        value = [name for name in value.split(";") if name.strip()]
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"{SEVERAL}: expected names, found {value!r:.80}")
+    return json.dumps(sorted({class_name(name) for name in value}), ensure_ascii=False)
 
 
 def _of_prodigy(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,7 +191,7 @@ def _is_plain(name: str) -> bool:
     return (
         re.fullmatch(r"[^\W\d][\w .-]*", name) is not None
         and name.strip() == name
-        and (name.casefold() not in (*FIELDS, _EXTRA, GUARDED))
+        and (name.casefold() not in (*FIELDS, _EXTRA, GUARDED, SEVERAL))
     )
 
 

@@ -315,3 +315,51 @@ def test_only_within_a_block_that_is_unflushed_nothing_waits_for_the_disk(
     assert flushed == [] and names(tmp_path) == ["folder", "new"]
     write_text(tmp_path / "a", "1")
     assert len(flushed) == 2, "the file, and the name in its folder"
+
+
+# --- names that must be new -----------------------------------------------------------------------
+
+
+def test_a_name_that_came_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError), atomic_path(tmp_path / "f", replaces=False) as temporary:
+        temporary.write_text("mine")
+        (tmp_path / "f").write_text("theirs")
+    with pytest.raises(FileExistsError), atomic_directory(tmp_path / "d", replaces=False) as folder:
+        (folder / "x").write_text("mine")
+        (tmp_path / "d").mkdir()
+        (tmp_path / "d" / "x").write_text("theirs")
+    assert (tmp_path / "f").read_text() == (tmp_path / "d" / "x").read_text() == "theirs"
+    assert names(tmp_path) == ["d", "f"]
+
+
+def test_a_new_name_is_taken_also_where_a_disk_has_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    for number in range(2):
+        with atomic_path(tmp_path / f"f{number}", replaces=False) as temporary:
+            temporary.write_text("mine")
+        monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(FileExistsError), atomic_path(tmp_path / "f1", replaces=False):
+        pass
+    with atomic_directory(tmp_path / "d", replaces=False) as folder:
+        (folder / "x").write_text("mine")
+    assert names(tmp_path) == ["d", "f0", "f1"]
+
+
+def test_a_folder_that_is_named_in_the_last_moment_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def late(self: Path, target: Path) -> Path:
+        target.mkdir()
+        (target / "x").write_text("theirs")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(FileExistsError), atomic_directory(tmp_path / "d", replaces=False) as folder:
+        (folder / "x").write_text("mine")
+    assert (tmp_path / "d" / "x").read_text() == "theirs"

@@ -21,6 +21,7 @@ from allencv_al.common.files.tables import (
     is_json_text,
     parse_table,
     read_table,
+    records,
 )
 
 NAMES = ("path", "label")
@@ -199,3 +200,26 @@ def test_lines_of_objects_over_several_lines_are_counted_once() -> None:
     assert [row.line for row in rows[:3]] == [1, 5, 9]
     assert rows[-1].line == 4 * 19_999 + 1
     assert time.process_time() - started < 5, "counting from the start each time takes minutes"
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("id;seconds\na;1,5\nb;0,25\nc;3\nd;1.5\ne;1,2,3\n", ["1.5", "0.25", "3", "1.5", "1,2,3"]),
+        ('id,seconds\na,"1,5"\n', ["1,5"]),
+        ("id\tseconds\na\t-1,5e3\n", ["-1.5e3"]),
+    ],
+)
+def test_a_decimal_comma_is_one_where_commas_set_nothing_apart(
+    text: str, numbers: list[str]
+) -> None:
+    table = parse_table(text, "here", ("id", "seconds"))
+    assert [table.number(row.values["seconds"]) for row in table.rows] == numbers
+    assert table.number(1.5) == 1.5
+
+
+def test_records_without_a_header_have_their_lines() -> None:
+    text = '\ufeffa;"b\r\nc"\r\nd;e\r\n'
+    assert list(records(text, "here")) == [(1, ["a", "b\r\nc"]), (3, ["d", "e"])]
+    with pytest.raises(DataError, match="here line 1: "):
+        list(records('a,"b', "here"))

@@ -212,3 +212,36 @@ def test_what_does_not_go_together_is_refused(photos: Path, tmp_path: Path) -> N
     with pytest.raises(DataError, match="leads out of the folder"):
         write_labels(tmp_path / "y", "yolo", SourceLabels(outside, "detection", (), "test"), "copy")
     assert not list(tmp_path.glob("y*"))
+
+
+def test_addresses_come_before_the_ids(photos: Path, tmp_path: Path) -> None:
+    found = source("single_label", photos)
+    for name, key, uri in (
+        ("vertex", "imageGcsUri", "gs://b/"),
+        ("sagemaker", "source-ref", "s3://b/"),
+    ):
+        write_labels(tmp_path / name, name, found, address="gs://old/")
+        again = read_labels(tmp_path / name, images=photos)
+        assert again.entries[0].id == "a/1.png"
+        write_labels(tmp_path / f"{name}-kept", name, again)
+        write_labels(tmp_path / f"{name}-new", name, again, address=uri)
+        for file, start in ((f"{name}-kept", "gs://old/"), (f"{name}-new", uri)):
+            row = json.loads((tmp_path / file).read_text().splitlines()[0])
+            assert row[key] == f"{start}a/1.png"
+    with pytest.raises(DataError, match="the format csv has no addresses; vertex, sagemaker have"):
+        write_labels(tmp_path / "x.csv", "csv", found, address="gs://b/")
+
+
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        ("path,labels,split\na/1.png,dog; cat,train\n", None),
+        ('path,labels,split\na/1.png,"[""cat"", ""dog""]",train\n', None),
+        ("id;label\na/1.png;dog, cat\n", "single_label"),
+        ('id,label\na/1.png,"cat; dog"\n', "multi_label"),
+    ],
+)
+def test_tables_of_several_classes(text: str, task: str | None, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    [entry] = read_labels(tmp_path / "t.csv", task=task).entries
+    assert entry.label == ("dog, cat" if task == "single_label" else '["cat", "dog"]')

@@ -163,7 +163,7 @@ def test_annotations_of_one_task_that_contradict_each_other_are_both_named(
         (
             "x.csv",
             "id,class,weight\n001.png,red,1\n",
-            'expected a column "label" or "kind" in the header, ',
+            'a column "label" or "kind" or "labels" in the header, ',
         ),
         ("x.csv", "id,label\n", "it has no entries"),
         ("x.csv", "", "it is empty"),

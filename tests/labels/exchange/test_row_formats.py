@@ -55,3 +55,30 @@ def test_wrong_rows_are_named(text: str, fault: str) -> None:
 def test_wrong_lines_are_named(text: str, fault: str) -> None:
     with pytest.raises(DataError, match=fault):
         from_json_lines(text, "labels.jsonl")
+
+
+def test_a_column_labels_of_another_program_is_no_label_of_ours() -> None:
+    many = [LabelEntry("a.png", extra={"labels": "x; y"}), LabelEntry("b.png", extra={"labels": 7})]
+    assert from_json_lines(to_json_lines(many), "here") == many
+    assert from_csv(to_csv(many), "here") == many
+
+
+def test_classes_in_a_column_labels_are_a_label() -> None:
+    text = 'id,labels\na,dog ; cat\nb,\nc,[]\nd,"[""cat""]"\n'
+    assert [one.label for one in from_csv(text, "here")] == [
+        '["cat", "dog"]',
+        None,
+        "[]",
+        '["cat"]',
+    ]
+    [entry] = from_json_lines('{"id": "a", "labels": ["dog", "cat"]}', "here")
+    assert entry.label == '["cat", "dog"]'
+    with pytest.raises(DataError, match="line 1: labels: expected names, found 7"):
+        from_json_lines('{"id": "a", "labels": 7}', "here")
+
+
+def test_numbers_with_a_decimal_comma_are_read_between_semicolons() -> None:
+    [entry] = from_csv("id;label;seconds;score\na;cat, dog;1,5;0,25\n", "here")
+    assert (entry.label, entry.seconds, entry.score) == ("cat, dog", 1.5, 0.25)
+    with pytest.raises(DataError, match="seconds: expected a number, found '1,5'"):
+        from_csv('id,label,seconds\na,cat,"1,5"\n', "here")

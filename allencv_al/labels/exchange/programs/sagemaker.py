@@ -20,7 +20,7 @@ from allencv_al.data.dataset_readers.objects.image_objects import (
 )
 from allencv_al.labels.exchange.annotation_entries import always, name_in, tagged
 from allencv_al.labels.exchange.annotation_writers import class_names, form_of, labeled_entries
-from allencv_al.labels.exchange.label_entry import LabelEntry, Objects, kept_values
+from allencv_al.labels.exchange.label_entry import LabelEntry, Objects, with_address
 from allencv_al.labels.exchange.label_studio import date_of
 from allencv_al.labels.exchange.row_formats import entries_of_rows
 
@@ -52,7 +52,7 @@ def to_sagemaker(entries: Sequence[LabelEntry]) -> str:
         metadata |= {"type": _TYPES[form], "human-annotated": "yes", "job-name": "allencv-al"}
         if entry.time is not None:
             metadata["creation-date"] = (date_of(entry.time) or "").removesuffix("Z")
-        row = {ADDRESS: entry.id, **kept_values(entry, _KEPT)}
+        row = with_address(entry, ADDRESS, _KEPT)
         row |= {_ATTRIBUTE: value, f"{_ATTRIBUTE}{_METADATA}": metadata}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)

@@ -22,7 +22,7 @@ from allencv_al.data.dataset_readers.objects.image_objects import (
 )
 from allencv_al.labels.exchange.annotation_entries import in_shares, name_in, tagged
 from allencv_al.labels.exchange.annotation_writers import form_of, labeled_entries, shares_of
-from allencv_al.labels.exchange.label_entry import LabelEntry, Objects, kept_values
+from allencv_al.labels.exchange.label_entry import LabelEntry, Objects, with_address
 from allencv_al.labels.exchange.row_formats import entries_of_rows
 
 ADDRESS = "imageGcsUri"
@@ -49,7 +49,7 @@ def to_vertex(entries: Sequence[LabelEntry]) -> str:
     form = form_of(labeled)
     lines = []
     for entry, annotation in labeled:
-        row: dict[str, Any] = {ADDRESS: entry.id, **kept_values(entry, _KEPT)}
+        row: dict[str, Any] = with_address(entry, ADDRESS, _KEPT)
         if form == "boxes":
             row[_KEYS[form]] = [_box_row(one, annotation) for one in annotation.objects]
         else:
