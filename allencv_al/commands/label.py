@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _TOKENS_NAME = "tokens"
 _MOST_NAMED = 3
-_IN_TABLES = ("choices", "tags")  # labels that the reader manifest reads in labels.csv
+_IN_TABLES = ("choices", "tags", "boxes")  # labels that the reader manifest reads in labels.csv
 
 logger = logging.getLogger(__name__)
 

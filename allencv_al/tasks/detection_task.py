@@ -6,7 +6,6 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,20 +15,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.files.json_values import repr_json
-from allencv_al.common.names import class_name, did_you_mean
+from allencv_al.data.box_texts import boxes_problem, boxes_text, text_of_boxes, with_boxes
 from allencv_al.data.frame import Frame
-from allencv_al.data.instance import IgnoredBox, Instance
+from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import Judgment, LabelTask
 from allencv_al.tasks.score_axes import Aggregate
 from allencv_al.tasks.unit_scores import aggregated, sigmoid_scores
 
-_SIDES = ("x", "y", "width", "height")
-_MARKS = ("difficult", "crowd")
-_EXAMPLE = '[{"label": "cat", "x": 4, "y": 6, "width": 20, "height": 10}]'
-
 _LEAST_SCORE = 0.05  # of detections that count; those below are mostly noise
-_MOST_PIXELS = 1e9  # also a limit for whole numbers that no float holds
 _TOP = 10  # detections
 _LEAST_SHOWN = 0.3  # score of what a person is shown
 _OUTLINE = "#ff3b8d"
@@ -66,52 +59,18 @@ class Detection(LabelTask):
 
     @overrides
     def text_of(self, instance: Instance) -> str | None:
-        if instance.boxes is None:
-            return None
-        names = instance.box_labels or ("",) * len(instance.boxes)
-        rows = [
-            *((name, box, {}) for name, box in zip(names, instance.boxes, strict=True)),
-            *((one.name, one.box, {_MARKS[one.is_crowd]: True}) for one in instance.ignored),
-        ]
-        return boxes_text(
-            {"label": name, "x": left, "y": top, "width": right - left, "height": bottom - top}
-            | mark
-            for name, (left, top, right, bottom), mark in rows
-        )
+        return None if instance.boxes is None else text_of_boxes(instance)
 
     @overrides
     def labeled(self, instance: Instance, text: str) -> Instance:
         fault = self.problem(text)
         if fault is not None:
             raise DataError(f"{instance.id}: {fault}")
-        boxes, names, ignored = [], [], []
-        for one in json.loads(text):
-            box = (one["x"], one["y"], one["x"] + one["width"], one["y"] + one["height"])
-            if any(one.get(mark) for mark in _MARKS):
-                ignored.append(IgnoredBox(box, one["label"], one.get("crowd", False)))
-            else:
-                boxes.append(box)
-                names.append(one["label"])
-        return replace(
-            instance.unlabeled(),
-            boxes=tuple(boxes),
-            box_labels=tuple(names),
-            ignored=tuple(ignored),
-        )
+        return with_boxes(instance.unlabeled(), text)
 
     @overrides
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
-        try:
-            boxes = json.loads(text)
-        except (ValueError, RecursionError):  # a request may nest lists without end
-            boxes = None
-        if not isinstance(boxes, list):
-            return f"expected a JSON array of boxes such as {_EXAMPLE}, found {text[:80]}"
-        for place, box in enumerate(boxes):
-            fault = _box_problem(box, classes)
-            if fault is not None:
-                return f"boxes[{place}]: {fault}"
-        return None
+        return boxes_problem(text, classes)
 
     @overrides
     def class_names(self, text: str) -> tuple[str, ...]:
@@ -276,44 +235,3 @@ def sigmoid_class_scores(logits: Tensor) -> Tensor:
     first = first if p.shape[-1] > 1 else torch.maximum(first, 1 - first)
     entropy = sigmoid_scores(logits)[..., 2].sum(dim=-1)
     return torch.stack([1 - best[..., 0], 1 - (first - second), entropy], dim=-1)
-
-
-def boxes_text(boxes: Any) -> str:
-    """Return the text of a label with these boxes, in the order given.
-
-    Args:
-        boxes: Mappings with `label`, `x`, `y`, `width` and `height`, and perhaps `difficult` or
-            `crowd`.
-    """
-    rows = [
-        {
-            "label": class_name(box["label"]),
-            **{side: _number(box[side]) for side in _SIDES},
-            **{mark: True for mark in _MARKS if box.get(mark)},
-        }
-        for box in boxes
-    ]
-    return json.dumps(rows, ensure_ascii=False)
-
-
-def _number(value: float) -> float | int:
-    # 3.0 and 3 are one number, so they must be one text
-    return int(value) if float(value).is_integer() else float(value)
-
-
-def _box_problem(box: Any, classes: Collection[str] | None) -> str | None:
-    if not isinstance(box, dict) or not isinstance(box.get("label"), str):
-        return f"expected an object with a label, found {repr_json(box)}"
-    for side in _SIDES:
-        value: Any = box.get(side)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (is_number and abs(value) <= _MOST_PIXELS):
-            return f"expected a number of pixels as {side}, found {repr_json(value)}"
-    for mark in _MARKS:
-        if not isinstance(box.get(mark, False), bool):
-            return f"expected true or false as {mark}, found {repr_json(box[mark])}"
-    if box["width"] <= 0 or box["height"] <= 0:
-        return f"expected a box with an area, found {repr_json(box)}"
-    if classes is not None and class_name(box["label"]) not in classes:
-        return f"{repr_json(box['label'])} is no class{did_you_mean(box['label'], classes)}"
-    return None

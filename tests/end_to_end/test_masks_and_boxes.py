@@ -19,12 +19,12 @@ from allencv_al.__main__ import main
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
+from allencv_al.data.box_texts import boxes_text
 from allencv_al.data.sample_data.shapes import SHAPES, write_shapes
 from allencv_al.labels.label_store import LabelKind, LabelStore
 from allencv_al.labels.run_database import RunDatabase
 from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LabelingStore
-from allencv_al.tasks.detection_task import boxes_text
 
 GUIDE = DocPage("docs/how_to/masks_and_boxes.md")
 

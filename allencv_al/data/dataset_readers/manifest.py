@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from allencv_al.common.files.tables import (
     read_table,
 )
 from allencv_al.common.names import class_name, did_you_mean
+from allencv_al.data.box_texts import boxes_problem, with_boxes
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_tables import file_of_cell, rows_of_split
 from allencv_al.data.instance import Instance
@@ -62,7 +63,9 @@ class ManifestReader(DatasetReader):
     is not absolute starts at the table's folder. An empty label is an unlabeled image.
     Where an image has several classes they stand in a column `labels`: as `cat; dog`, or as a JSON
     array, `["cat", "dog"]`; `[]` says that it shows none of them, and an empty cell that it is
-    unlabeled. An array of names in the column `label`, as `active-learn` writes it, is read, too.
+    unlabeled. An array of names in the column `label`, as `active-learn` writes it, is read, too;
+    so is one of boxes, `[{"label": "cat", "x": 4, "y": 6, "width": 20, "height": 10}]`, in pixels
+    of the upright image. In a table of boxes, `[]` says that no object is there.
     Without an id column the id is the path as written. Which rows of a table with splits are meant
     can stand behind two colons, so that one reader serves all paths of a config:
     `train_data_path: "images.csv::train"`; "Train" is that split too, and the rows that are left
@@ -128,6 +131,8 @@ class ManifestReader(DatasetReader):
         checked = _CheckedRows(location, self.columns, self.check_files)
         rows = rows_of_split(table, self.columns.split, part or self.split, location)
         instances = [instance for row in rows if (instance := checked.instance(row)) is not None]
+        if any(instance.boxes is not None for instance in instances):
+            instances = checked.of_boxes(instances)
         # All at once: a table of thousands of rows is corrected in one go
         raise_problems(location, checked.problems)
         return instances
@@ -166,6 +171,19 @@ class _CheckedRows:
             self.problems.append(f"{row.place}: {error}")
             return None
 
+    def of_boxes(self, instances: Iterable[Instance]) -> list[Instance]:
+        """Return the images of a table of boxes, where an empty list says that none is there."""
+        found = []
+        for one in instances:
+            if one.label is not None or one.labels:
+                names = one.label or ", ".join(one.labels or ())
+                self.problems.append(
+                    f"{one.id}: expected boxes, as other rows have them, found the class {names}"
+                )
+            is_empty = one.labels is not None
+            found.append(replace(one, labels=None, boxes=(), box_labels=()) if is_empty else one)
+        return found
+
     def _instance(self, row: Row) -> Instance:
         columns = self._columns
         if row.problem is not None:
@@ -183,11 +201,16 @@ class _CheckedRows:
             raise ValueError(f'the id "{id}" is already in {first}{other}')
         if self._check_files and not file.is_file():
             raise ValueError(f"no file at {shown_path(file)}{absence_hint(str(file))}")
+        known = (columns.path, columns.label, columns.id, columns.labels)
+        metadata = {key: value for key, value in row.values.items() if key not in known}
+        if _lists_boxes(label):
+            fault = boxes_problem(label)
+            if fault is not None:
+                raise ValueError(f"{columns.label}: {fault}")
+            return with_boxes(Instance(id, file, metadata=metadata), label)
         several = _names(row.values.get(columns.labels), columns.labels)
         if several is None and (found_names := _listed_names(label)) is not None:
             several, label = found_names, ""
-        known = (columns.path, columns.label, columns.id, columns.labels)
-        metadata = {key: value for key, value in row.values.items() if key not in known}
         return Instance(id, file, label or None, metadata=metadata, labels=several)
 
     def _id_of(self, file: Path, written: str) -> str:
@@ -220,6 +243,17 @@ def _names(value: Any, column: str) -> tuple[str, ...] | None:
     ):
         raise ValueError(f'{column}: expected names such as ["cat", "dog"], found {value!r}')
     return tuple(names)
+
+
+def _lists_boxes(text: str) -> bool:
+    """Return whether a text is a JSON array of boxes, perhaps with something wrong in it."""
+    if not text.startswith("[") or "{" not in text:
+        return False
+    try:
+        boxes = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(boxes, list) and any(isinstance(box, dict) for box in boxes)
 
 
 def _listed_names(text: str) -> tuple[str, ...] | None:

@@ -9,7 +9,11 @@ from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import ManifestReader
 from allencv_al.data.instance import Instance
+from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.label_table import write_label_table
+from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.items import NewItem
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 
 @pytest.fixture
@@ -331,3 +335,36 @@ def test_what_is_no_list_of_names_is_told_with_its_line(tmp_path: Path, photos) 
     file.write_text('{"path": "photos/a.png", "labels": ["a", 3]}\n')
     with pytest.raises(DataError, match=r"line 1: labels: expected names such as"):
         ManifestReader().read(file)
+
+
+BOX = {"label": "cat", "x": 1, "y": 2, "width": 3, "height": 4}
+
+
+def test_the_boxes_of_a_labeling_are_read_from_its_table(tmp_path: Path, photos) -> None:
+    with LabelingStore(tmp_path / LABELING_NAME) as store:
+        store.values.set_task("detection")
+        store.classes.add(["cat"], "anna")
+        images = [NewItem(f"{n}.png", tmp_path / "photos" / f"{n}.png") for n in ("a", "b")]
+        store.items.open_batch(images, None, 1)
+        for number, boxes in enumerate(([BOX | {"label": "c1"}], []), start=1):
+            new = NewAnswer(
+                "anna", f"key-{number}", number, LabelKind.LABEL, text=json.dumps(boxes)
+            )
+            store.answers.add(new)
+        store.write_table(tmp_path / "labels.csv")
+    first, empty = ManifestReader().read(tmp_path)
+    assert (first.boxes, first.box_labels) == (((1, 2, 4, 6),), ("cat",))
+    assert (empty.boxes, empty.box_labels, empty.labels) == ((), (), None)
+    assert first.is_labeled and empty.is_labeled
+
+
+def test_faults_in_a_table_of_boxes_are_told(tmp_path: Path, photos) -> None:
+    cells = [json.dumps([BOX]), json.dumps([BOX | {"width": -1}]), "cat", '["cat"]', ""]
+    rows = [json.dumps({"path": "photos/a.png", "id": n, "label": c}) for n, c in enumerate(cells)]
+    (tmp_path / "t.jsonl").write_text("\n".join(rows))
+    with pytest.raises(DataError) as caught:
+        ManifestReader().read(tmp_path / "t.jsonl")
+    message = str(caught.value)
+    assert "line 2: label: boxes[0]: expected a box with an area" in message
+    assert message.count("expected boxes, as other rows have them, found the class cat") == 2
+    assert "4: " not in message, "an empty cell is an image without a label"
