@@ -5,6 +5,7 @@ Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017 (arXiv:1706.0
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ _MOST_OPAQUE = 200  # of 255
 
 @dataclass(frozen=True, eq=False)
 class Saliency:
-    """How much each pixel of an image speaks for a class.
+    """The pixels of an image that speak for a class.
 
     Args:
         values: Absolute gradients of the logit, the largest of the channels, float32 `[H, W]`, of
@@ -85,13 +86,24 @@ class Saliency:
         return Image.alpha_composite(gray, self.overlay(image.size)).convert("RGB")
 
 
-def saliency_of(predictor: Predictor, item: Any, class_name: str | None = None) -> Saliency:
+def has_saliency(predictor: Predictor) -> bool:
+    """Return whether the kind of labels of a model has logits of whole images."""
+    return bool({"logits", "label_logits"} & set(predictor.model.task.outputs))
+
+
+def saliency_of(
+    predictor: Predictor,
+    item: Any,
+    class_name: str | None = None,
+    seconds: float = float("inf"),
+) -> Saliency:
     """Return how much each pixel of an image speaks for a class.
 
     Args:
         predictor: A predictor of a classifier.
         item: Anything that `Predictor.predict` takes.
         class_name: The class; the one with the largest logit by default.
+        seconds: Time after which no further noisy copies are taken.
 
     Raises:
         ImageDecodeError: The image cannot be read.
@@ -113,11 +125,17 @@ def saliency_of(predictor: Predictor, item: Any, class_name: str | None = None) 
     with _differentiable(model):
         if index is None:
             index = int(_logits(model, image)[0].argmax())
-        values = smooth_gradients(model, image, index)
+        values = smooth_gradients(model, image, index, seconds=seconds)
     return Saliency(values.abs().amax(dim=0).cpu().numpy(), frame, index)
 
 
-def smooth_gradients(model: Model, image: Tensor, index: int, copies: int = _COPIES) -> Tensor:
+def smooth_gradients(
+    model: Model,
+    image: Tensor,
+    index: int,
+    copies: int = _COPIES,
+    seconds: float = float("inf"),
+) -> Tensor:
     """Return the mean gradient of a logit over noisy copies of an image, `[C, H, W]`.
 
     Args:
@@ -125,6 +143,7 @@ def smooth_gradients(model: Model, image: Tensor, index: int, copies: int = _COP
         image: The image, float `[1, C, H, W]`.
         index: The class.
         copies: Number of copies.
+        seconds: Time after which no further ones are taken, but for the first four.
 
     Raises:
         PredictionError: The model gives no logits that depend on the pixels.
@@ -133,8 +152,9 @@ def smooth_gradients(model: Model, image: Tensor, index: int, copies: int = _COP
     generator = torch.Generator().manual_seed(0)
     spread = _NOISE * float(image.max() - image.min())
     total = torch.zeros_like(image[0])
-    for start in range(0, copies, _AT_ONCE):
-        shape = (min(_AT_ONCE, copies - start), *image.shape[1:])
+    end, taken = time.monotonic() + seconds, 0
+    while taken < copies and (not taken or time.monotonic() < end):
+        shape = (min(_AT_ONCE, copies - taken), *image.shape[1:])
         noise = torch.randn(shape, generator=generator).to(image.device)
         # A leaf that wants its gradient: frozen encoders let it pass, too
         noisy = (image + spread * noise).detach().requires_grad_()
@@ -144,7 +164,8 @@ def smooth_gradients(model: Model, image: Tensor, index: int, copies: int = _COP
         (gradient,) = torch.autograd.grad(logits[:, index].sum(), noisy, allow_unused=True)
         if gradient is not None:
             total += gradient.sum(dim=0)
-    return total / copies
+        taken += len(noisy)
+    return total / taken
 
 
 def _logits(model: Model, image: Tensor) -> Tensor:

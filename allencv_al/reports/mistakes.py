@@ -116,7 +116,7 @@ class MistakeGallery:
 
         Args:
             ids: The images.
-            outputs: What the model's `forward` returned.
+            outputs: The result of the model's `forward`.
         """
         if not self._model.task.names_image:
             return

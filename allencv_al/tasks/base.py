@@ -31,7 +31,7 @@ class Judgment(NamedTuple):
     Args:
         expected: Its class in the label; empty where the label has nothing there.
         predicted: Its class in the prediction; empty where the prediction has nothing there.
-        certainty: How sure the model is, 0 to 1; of areas their share of the image.
+        certainty: Certainty of the model, 0 to 1; of areas their share of the image.
     """
 
     expected: str

@@ -579,3 +579,30 @@ def test_what_is_too_large_is_not_sent(
         "The file has 1.0 MiB, at most 1.0 MiB may be sent."
     )
     assert not any(address.endswith("/predict") for address in sent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_button_shows_the_places_that_speak_for_the_class(
+    new_page: NewPage, url: str, several: list[Path], assert_accessible: Any, width: int
+) -> None:
+    page = enter(new_page(width=width), url)
+    choose(page, several[3])
+    all_done(page)
+    button = page.locator("#explain")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    button.click()
+    heat = page.locator("#detail .heat")
+    expect(heat).to_be_visible()
+    # It lies over the whole image, and is a picture
+    image, over = (
+        page.locator(f"#detail {one}").bounding_box() for one in (".detail-image", ".heat")
+    )
+    assert image == over
+    assert heat.evaluate("image => image.decode().then(() => image.naturalWidth)") == 448
+    expect(button).to_be_focused()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    assert_accessible(page)
+    button.click()
+    expect(heat).to_have_count(0)
+    expect(button).to_have_attribute("aria-pressed", "false")

@@ -19,7 +19,12 @@ from allencv_al.models import BasicImageClassifier, Model
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.predictors.outcomes import PredictionError
 from allencv_al.predictors.predictor import Predictor
-from allencv_al.predictors.saliency import Saliency, saliency_of, smooth_gradients
+from allencv_al.predictors.saliency import (
+    Saliency,
+    has_saliency,
+    saliency_of,
+    smooth_gradients,
+)
 
 SIDE = 8
 CLASSES = ("cat", "dog", "emu")
@@ -175,3 +180,18 @@ def test_what_is_refused_says_why(tmp_path: Path) -> None:
 
     with pytest.raises(PredictionError, match="OfPixels gives no logits"):
         saliency_of(predictor_of(OfPixels(vocabulary())), picture())
+
+
+def test_without_time_the_first_copies_count() -> None:
+    predictor = predictor_of(classifier(type="timm", model="test_vit", pretrained=False), side=160)
+    model = predictor.model.eval()
+    image = torch.rand(1, 3, 160, 160)
+    expected = smooth_gradients(model, image, 1, copies=4)
+    torch.testing.assert_close(smooth_gradients(model, image, 1, seconds=0.0), expected)
+
+
+def test_models_of_places_have_no_saliency() -> None:
+    predictor = predictor_of(classifier())
+    assert has_saliency(predictor)
+    predictor.model.label_task = "segmentation"  # type: ignore[misc]
+    assert not has_saliency(predictor)

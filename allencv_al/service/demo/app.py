@@ -11,20 +11,26 @@ from prometheus_client import CollectorRegistry, Gauge
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from allencv_al.common.errors import AllenCVError, ConfigurationError
+from allencv_al.labels.contact_sheet import png_bytes
 from allencv_al.models.archive import load_archive
 from allencv_al.predictors.outcomes import PredictionError
 from allencv_al.predictors.prediction_json import to_json_value
 from allencv_al.predictors.predictor import Predictor
+from allencv_al.predictors.saliency import has_saliency, saliency_of
 from allencv_al.service.demo.batcher import Batcher, BusyError, Prediction, in_a_thread
 from allencv_al.service.demo.image_sources import ImageRoot
 from allencv_al.service.demo.label_studio_backend import LabelStudioRoutes
 from allencv_al.service.demo.request_images import BodyReader, RequestInputs
 from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.images import DECODING
 from allencv_al.service.web.web_errors import WebError
 from allencv_al.service.web.web_settings import WebSettings
 
 STATIC = Path(__file__).parent / "static"
 PREDICT_SECONDS = 60.0
+# Gradients take the model from those who wait for predictions
+SALIENCY_SECONDS = 5.0
+SALIENCY_SIDE = 448  # pixels
 _PNG = b"\x89PNG"
 
 
@@ -65,8 +71,19 @@ class ModelInfoAnswer(BaseModel):
     max_body_bytes: int = Field(description="Largest request body in bytes.")
     max_images: int = Field(description="Maximum number of images per request.")
     draws_boxes: bool = Field(description="Whether the page draws the boxes in predictions.")
+    explains: bool = Field(description="Whether `/saliency` answers for this kind of model.")
     input_size: tuple[int, int] | None = Field(
         description="Height and width of the model's input; null if they vary."
+    )
+
+
+class SaliencyQuery(BaseModel):
+    """The class that a request for saliency is about."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    class_name: str | None = Field(
+        None, alias="class", max_length=1000, description="Its name; the predicted one by default."
     )
 
 
@@ -114,7 +131,9 @@ def create_app(
     batcher = Batcher(loaded, batch_size)
     info = _info(loaded, at, title, len(archive.samples), draws_boxes)
     app = WebApp("demo", at, title)
-    _add_routes(app, batcher, BodyReader(RequestInputs(loaded, root), at), info, archive.samples)
+    bodies = BodyReader(RequestInputs(loaded, root), at)
+    _add_routes(app, batcher, bodies, info, archive.samples)
+    _add_saliency(app, batcher, bodies, loaded)
     LabelStudioRoutes(
         lambda inputs: _predictions(batcher, inputs),
         *(info.classes, root, _version(archive_path), at.max_pixels),
@@ -182,6 +201,32 @@ def _add_routes(
         return flask.Response(content, mimetype=kind)
 
 
+def _add_saliency(app: WebApp, batcher: Batcher, bodies: BodyReader, predictor: Predictor) -> None:
+    @app.operation(
+        "POST", "/saliency", accepts=("*/*",), produces="image/png", responses=(400, 413, 422, 503)
+    )
+    def saliency(query: SaliencyQuery) -> flask.Response:
+        """Return a picture to lay over an image: the redder, the more a place speaks for a class.
+        Bodies as for /predict; the longer side of the picture has 448 pixels.
+        """
+        item = bodies.single()
+
+        def overlay() -> bytes:
+            with DECODING.hold(item):
+                found = saliency_of(predictor, item, query.class_name, SALIENCY_SECONDS)
+            width, height = found.frame.size
+            scale = SALIENCY_SIDE / max(width, height)
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            return png_bytes(found.overlay(size))
+
+        try:
+            return flask.Response(batcher.call(overlay, PREDICT_SECONDS), mimetype="image/png")
+        except BusyError as error:
+            raise _busy(error) from error
+        except AllenCVError as error:
+            raise _web_error(error) from error
+
+
 def _add_metrics(registry: CollectorRegistry, batcher: Batcher) -> None:
     def gauge(name: str, what: str, value: Callable[[], float]) -> None:
         Gauge(name, what, registry=registry).set_function(value)
@@ -195,7 +240,11 @@ def _predictions(batcher: Batcher, inputs: Sequence[object]) -> list[Prediction]
     try:
         return batcher.predict(inputs, PREDICT_SECONDS)
     except BusyError as error:
-        raise WebError(503, "busy", str(error), retry_after=error.retry_after) from error
+        raise _busy(error) from error
+
+
+def _busy(error: BusyError) -> WebError:
+    return WebError(503, "busy", str(error), retry_after=error.retry_after)
 
 
 def _web_error(error: Exception) -> Exception:
@@ -237,6 +286,7 @@ def _info(
         max_body_bytes=at.max_body_bytes,
         max_images=at.max_images,
         draws_boxes=draws_boxes,
+        explains=has_saliency(predictor),
         input_size=None if height is None or width is None else (height, width),
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ GPU_BATCH_SIZE = 32
 BATCHES_AHEAD = 2
 DEFAULT_MAX_WAITING = 256
 MAX_RETRY_SECONDS = 30
+MAX_CALLS = 4
 _WARM_UP_SIZE = (240, 320)
 
 
@@ -77,6 +78,12 @@ class _Job:
     future: Future[Prediction] = field(default_factory=Future)
     decoded: Decoded | None = None
     decode_seconds: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    function: Callable[[], Any]
+    future: Future[Any] = field(default_factory=Future)
 
 
 def in_a_thread(load: Callable[[], T]) -> T:
@@ -123,6 +130,8 @@ class Batcher:
         self._ahead = threading.Semaphore(BATCHES_AHEAD * self.max_batch_size)
         self.batches = self.images = 0  # run by the model, for /metrics
         self._decoded: deque[_Job] = deque()
+        self._calls: deque[_Call] = deque()
+        self._is_turn_of_images = False
         self._waiting = 0
         self._seconds_per_image = 0.0
         self._pool: ThreadPoolExecutor | None = None
@@ -196,10 +205,42 @@ class Batcher:
                 pool.submit(self._decode, job)
         return [job.future for job in jobs]
 
+    def call(self, function: Callable[[], T], timeout: float | None = None) -> T:
+        """Call a function that uses the model, in the model's thread, and wait for the result.
+
+        Images that wait have a batch before each further call.
+
+        Args:
+            function: The function.
+            timeout: Timeout in seconds; a call that has not begun by then is not made.
+
+        Raises:
+            BusyError: Four calls wait already, the timeout has passed, or the server is closing.
+        """
+        call = _Call(function)
+        with self._lock:
+            if self._is_closed:
+                raise BusyError("the server is closing", MAX_RETRY_SECONDS)
+            if len(self._calls) >= MAX_CALLS:
+                raise BusyError(f"{MAX_CALLS} such requests are waiting", MAX_RETRY_SECONDS)
+            self._start()
+            self._calls.append(call)
+            self._lock.notify_all()
+        try:
+            found: T = call.future.result(timeout)
+        except TimeoutError:
+            if call.future.cancel() or not call.future.done():
+                raise BusyError(f"no answer within {timeout:g} seconds", 1) from None
+            raise  # one of the function's own
+        return found
+
     def close(self) -> None:
         """Predict the decoded images, fail the others that wait, and stop the threads."""
         with self._lock:
             self._is_closed = True
+            while self._calls:
+                error = BusyError("the server is closing", MAX_RETRY_SECONDS)
+                self._calls.popleft().future.set_exception(error)
             pool, thread = self._pool, self._thread
             self._lock.notify_all()
         if pool is not None:
@@ -253,6 +294,9 @@ class Batcher:
 
     def _run(self) -> None:
         while jobs := self._take():
+            if isinstance(jobs, _Call):
+                _answer(jobs)
+                continue
             began = time.perf_counter()
             predictions = self._predict(jobs)
             seconds = time.perf_counter() - began
@@ -263,10 +307,14 @@ class Batcher:
             for job, prediction in zip(jobs, predictions, strict=True):
                 self._finish(job, prediction)
 
-    def _take(self) -> list[_Job]:
-        """Wait for decoded images and return up to a batch; an empty list after `close`."""
+    def _take(self) -> list[_Job] | _Call:
+        """Wait for a call or for images, up to a batch; return an empty list after `close`."""
         with self._lock:
             while True:
+                if self._calls and not (self._is_turn_of_images and self._decoded):
+                    self._is_turn_of_images = True
+                    return self._calls.popleft()
+                self._is_turn_of_images = False
                 jobs: list[_Job] = []
                 while self._decoded and len(jobs) < self.max_batch_size:
                     job = self._decoded.popleft()
@@ -309,3 +357,12 @@ class Batcher:
             job.future.set_exception(result)
         else:
             job.future.set_result(result)
+
+
+def _answer(call: _Call) -> None:
+    if not call.future.set_running_or_notify_cancel():
+        return
+    try:
+        call.future.set_result(call.function())
+    except Exception as error:  # user code: a model
+        call.future.set_exception(error)

@@ -22,6 +22,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.models import archive_model
 from allencv_al.predictors import Predictor
 from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.predictors.saliency import saliency_of
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.web_settings import WebSettings
 
@@ -267,6 +268,56 @@ def test_a_batch_of_nothing_is_a_mistake(client: FlaskClient) -> None:
     assert "found no image" in answer.get_json()["error"]["message"]
 
 
+# -- Saliency ---------------------------------------------------------------------------------
+
+
+def test_the_overlay_is_that_of_the_predictor(
+    client: FlaskClient, reference: Predictor, images: dict[str, bytes]
+) -> None:
+    for name in ("PNG", "JPEG that is turned"):
+        answer = client.post("/saliency", data=images[name])
+        assert (answer.status_code, answer.mimetype) == (200, "image/png")
+        overlay = Image.open(io.BytesIO(answer.data))
+        # Of the upright image, at the size of the page
+        height, width = load_image(images[name]).shape[:2]
+        assert max(overlay.size) == 448
+        assert overlay.width / overlay.height == pytest.approx(width / height, abs=0.01)
+        expected = saliency_of(reference, images[name]).overlay(overlay.size)
+        assert list(overlay.tobytes()) == list(expected.tobytes())
+
+
+def test_the_class_may_be_chosen(client: FlaskClient, images: dict[str, bytes]) -> None:
+    found = {
+        client.post("/saliency", query_string={"class": name}, data=images["PNG"]).data
+        for name in ("Cat", "Dog", "Emu")
+    }
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "message"),
+    [
+        ({"class": "Cow"}, None, 422, '"Cow" is no class of the model'),
+        ({"klass": "Cat"}, None, 422, "klass"),
+        ({"class": "x" * 5000}, None, 422, "1000"),
+        ({}, b"nothing", 422, "cannot be read as an image"),
+        ({}, b"", 422, "image"),
+    ],
+)
+def test_what_has_no_saliency_is_refused_with_the_reason(
+    client: FlaskClient,
+    images: dict[str, bytes],
+    query: dict[str, str],
+    body: bytes | None,
+    status: int,
+    message: str,
+) -> None:
+    data = images["PNG"] if body is None else body
+    answer = client.post("/saliency", query_string=query, data=data)
+    assert answer.status_code == status
+    assert message in answer.get_json()["error"]["message"]
+
+
 # -- What the page asks for -------------------------------------------------------------------
 
 
@@ -275,6 +326,7 @@ def test_the_info_that_the_page_needs(create: Create) -> None:
     assert info["title"] == "<b>Cats & dogs"
     assert info["classes"] == ["Cat", "Dog", "Emu"]
     assert info["samples"] == 0
+    assert info["explains"]
     assert info["input_size"] == [8, 8]
     assert info["max_body_bytes"] == 16 * 2**20
 

@@ -241,3 +241,77 @@ def test_images_are_decoded_within_the_budget_of_the_process(
         assert not future.done()
     assert future.result(30).error is None
     assert budget.used == 0
+
+
+def test_a_call_has_the_model_to_itself_and_images_come_in_between(
+    batcher: Batcher, gate: Gate
+) -> None:
+    order: list[str] = []
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(batcher.predict, [picture(1)], DEADLINE)
+        assert gate.reached.wait(DEADLINE)
+        calls = [threads.submit(batcher.call, lambda: order.append("call")) for _ in range(2)]
+        until(lambda: len(batcher._calls) == 2)
+        second = threads.submit(batcher.predict, [picture(2)], DEADLINE)
+        until(lambda: len(batcher._decoded) == 1)
+        gate.sizes = _Recorded(order)
+        gate.opened.set()
+        for future in (first, *calls, second):
+            future.result(DEADLINE)
+    assert order == ["images", "call", "images", "call"]
+
+
+class _Recorded(list[int]):
+    def __init__(self, order: list[str]) -> None:
+        self._order = order
+
+    def append(self, size: int) -> None:
+        self._order.append("images")
+
+
+def test_of_many_calls_the_later_ones_are_refused(batcher: Batcher, gate: Gate) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        first = threads.submit(batcher.predict, [picture(1)], DEADLINE)
+        assert gate.reached.wait(DEADLINE)
+        calls = [threads.submit(batcher.call, lambda: 7) for _ in range(4)]
+        until(lambda: len(batcher._calls) == 4)
+        with pytest.raises(BusyError, match="4 such requests are waiting"):
+            batcher.call(lambda: 7)
+        gate.opened.set()
+        assert [call.result(DEADLINE) for call in calls] == [7] * 4
+        first.result(DEADLINE)
+
+
+def test_a_call_that_fails_or_comes_too_late_raises(batcher: Batcher, gate: Gate) -> None:
+    def fail() -> None:
+        raise TimeoutError("of its own")
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(batcher.predict, [picture(1)], DEADLINE)
+        assert gate.reached.wait(DEADLINE)
+        made: list[int] = []
+        with pytest.raises(BusyError, match="no answer within"):
+            batcher.call(lambda: made.append(1), 0.01)
+        gate.opened.set()
+        first.result(DEADLINE)
+    with pytest.raises(TimeoutError, match="of its own"):
+        batcher.call(fail, DEADLINE)
+    assert made == []
+    batcher.close()
+    with pytest.raises(BusyError, match="closing"):
+        batcher.call(lambda: 7)
+
+
+def test_closing_fails_the_calls_that_wait(predictor: Predictor, gate: Gate) -> None:
+    batcher = Batcher(predictor, num_threads=1)
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(batcher.predict, [picture(1)], DEADLINE)
+        assert gate.reached.wait(DEADLINE)
+        call = threads.submit(batcher.call, lambda: 7)
+        until(lambda: len(batcher._calls) == 1)
+        closing = threads.submit(batcher.close)
+        with pytest.raises(BusyError, match="closing"):
+            call.result(DEADLINE)
+        gate.opened.set()
+        closing.result(DEADLINE)
+        first.result(DEADLINE)

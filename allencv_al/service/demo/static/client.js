@@ -32,10 +32,17 @@ export async function predict(blob) {
   }
 }
 
-async function post(blob) {
-  const headers = { "Content-Type": blob.type || "application/octet-stream", Accept: "application/json" };
+/** Return the picture of the places that speak for a class, as a blob. */
+export async function saliency(blob, name) {
+  const response = await post(blob, `saliency?class=${encodeURIComponent(name)}`, "image/png");
+  if (!response.ok) throw await errorOf(response);
+  return response.blob();
+}
+
+async function post(blob, address = "predict", accepted = "application/json") {
+  const headers = { "Content-Type": blob.type || "application/octet-stream", Accept: accepted };
   try {
-    return await fetch("predict", { method: "POST", body: blob, headers });
+    return await fetch(address, { method: "POST", body: blob, headers });
   } catch {
     throw new PredictionError("The server cannot be reached.", true);
   }

@@ -7,24 +7,25 @@ const FEW_CLASSES = 8;
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Fill the panel with an item. */
-export function showDetail(panel, item, info, onRetry) {
+export function showDetail(panel, item, info, onRetry, onExplain) {
   const image = picture(item, "detail-image", `The image ${item.name}`);
   const found = places(item.result?.answer, image, info.classes);
   const figure = element("figure", "detail-figure", [
     found ? element("div", "detail-frame", [image, found.overlay]) : frame(image, item, info),
     element("figcaption", "file-name soft", item.name),
   ]);
-  const parts = found ? [...found.legend, times(item.result)] : facts(item, info, onRetry);
+  const parts = found ? [...found.legend, times(item.result)] : facts(item, info, onRetry, onExplain);
   panel.replaceChildren(figure, element("div", "detail-facts", parts));
   panel.setAttribute("aria-busy", String(!item.result && !item.error));
 }
 
-function facts(item, info, onRetry) {
+function facts(item, info, onRetry, onExplain) {
   if (item.error) return failure(item, onRetry);
   if (!item.result) return [element("p", "working", "Predicting ...")];
   const { result } = item;
   if (!result.probs) return [verdict(result), raw(result.answer), times(result)];
-  return [verdict(result), bars(result, info.classes), uncertainty(result), times(result)];
+  const why = info.explains ? [explanation(item, onExplain)] : [];
+  return [verdict(result), bars(result, info.classes), ...why, uncertainty(result), times(result)];
 }
 
 function failure(item, onRetry) {
@@ -72,6 +73,20 @@ function bar(result, classes, place) {
   ]);
 }
 
+/** A button that shows and hides the places that speak for the predicted class. */
+function explanation(item, onExplain) {
+  const { saliency = {}, result } = item;
+  const name = saliency.isLoading ? "Looking for places ..." : `Show what speaks for ${result.name}`;
+  const button = element("button", "", name, { type: "button", "aria-pressed": String(Boolean(saliency.isShown)) });
+  button.id = "explain";
+  button.disabled = Boolean(saliency.isLoading);
+  button.addEventListener("click", () => onExplain(item));
+  const hint = saliency.error
+    ? element("p", "error-text", saliency.error)
+    : element("p", "soft", "The redder a place, the more it speaks for the class.", saliency.isShown ? {} : { hidden: "" });
+  return element("div", "explanation", [button, hint]);
+}
+
 function uncertainty(result) {
   const highest = Math.log(result.probs.length);
   return element("dl", "measures", [
@@ -106,6 +121,11 @@ function raw(answer) {
 }
 
 function frame(image, item, info) {
+  if (item.saliency?.isShown) {
+    image.classList.add("gray");
+    const heat = element("img", "places heat", [], { src: item.saliency.url, alt: "" });
+    return element("div", "detail-frame", [image, heat]);
+  }
   const boxes = info.draws_boxes ? boxesOf(item.result?.answer) : [];
   if (boxes.length === 0) return image;
   const overlay = document.createElementNS(SVG, "svg");

@@ -1,6 +1,6 @@
 // The images on the page, and the few that are being sent to the server.
 
-import { PredictionError, predict } from "./client.js";
+import { PredictionError, predict, saliency } from "./client.js";
 import { entropy, margin, top } from "./uncertainty.js";
 
 const AT_ONCE = 4;
@@ -37,8 +37,25 @@ export class Items extends EventTarget {
     this.#send(item);
   }
 
+  /** Show the places that speak for the predicted class, or hide them. */
+  async explain(item) {
+    const { url, isShown } = item.saliency ?? {};
+    item.saliency = url ? { url, isShown: !isShown } : { isLoading: true };
+    this.#tell("explained", item);
+    if (url) return;
+    try {
+      item.saliency = { url: URL.createObjectURL(await saliency(item.file, item.result.name)), isShown: true };
+    } catch (error) {
+      item.saliency = { error: error.message };
+    }
+    this.#tell("explained", item);
+  }
+
   clear() {
-    for (const item of this.#items) URL.revokeObjectURL(item.url);
+    for (const item of this.#items) {
+      URL.revokeObjectURL(item.url);
+      if (item.saliency?.url) URL.revokeObjectURL(item.saliency.url);
+    }
     this.#items = [];
     this.#waiting = [];
     this.#tell("cleared");

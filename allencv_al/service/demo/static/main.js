@@ -35,6 +35,7 @@ class Page {
     this.#grid = new Grid(byId("grid"), (item) => this.#select(item, true));
     this.#items.addEventListener("added", ({ detail }) => this.#onAdded(detail));
     this.#items.addEventListener("changed", ({ detail }) => this.#onChanged(detail));
+    this.#items.addEventListener("explained", ({ detail }) => this.#onExplained(detail));
     this.#items.addEventListener("cleared", () => this.#onCleared());
     byId("sort").addEventListener("change", () => this.#arrange());
     byId("save").addEventListener("click", () => save(csvOf(this.#inOrder(), info.classes), "predictions.csv"));
@@ -66,6 +67,13 @@ class Page {
     announce(this.#sentence(item));
   }
 
+  #onExplained(item) {
+    if (item !== this.#selected) return;
+    this.#showSelected();
+    byId("explain")?.focus(); // the panel was built anew
+    if (item.saliency.isShown) announce(`${item.name}: the places that speak for ${item.result.name} are shown.`);
+  }
+
   #onCleared() {
     this.#selected = null;
     this.#grid.clear();
@@ -83,7 +91,13 @@ class Page {
   }
 
   #showSelected() {
-    showDetail(byId("detail"), this.#selected, this.#info, (item) => this.#items.retry(item));
+    showDetail(
+      byId("detail"),
+      this.#selected,
+      this.#info,
+      (item) => this.#items.retry(item),
+      (item) => this.#items.explain(item),
+    );
   }
 
   #arrange() {
