@@ -10,14 +10,13 @@ import urllib.error
 import urllib.request
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from allencv_al.labels.label_store import LabelConflict, LabelKind
+from allencv_al.labels.label_store import LabelConflict, LabelEvent, LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
@@ -78,8 +77,6 @@ class Poster(threading.Thread):
         return None
 
 
-# Each of the five starts takes seconds; the store without a server is killed in a default test,
-# tests/active_learning/test_labels_survive_kills.py
 class PagePoster(Poster):
     """Labels whole pages of images, and keeps how many labels of each were acknowledged."""
 
@@ -93,47 +90,85 @@ class PagePoster(Poster):
                 self.acknowledged[str(body["client_id"])] = ("", stored["stored"])
 
 
+def acknowledged(posters: Sequence[Poster]) -> dict[str, tuple[str, int]]:
+    """Return what was acknowledged to any of them."""
+    return {key: value for poster in posters for key, value in list(poster.acknowledged.items())}
+
+
+def wait_for_more(posters: Sequence[Poster], count: int) -> None:
+    """Wait until so many answers more have been acknowledged."""
+    wanted = len(acknowledged(posters)) + count
+    until = time.monotonic() + 120
+    while len(acknowledged(posters)) < wanted:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def label_through_kills(
+    kind: type[Poster],
+    clients: int,
+    kills: int,
+    between: int,
+    store: LabelingStore,
+    make_process: Callable[..., Any],
+) -> tuple[list[Poster], list[LabelEvent]]:
+    """Kill the server of a labeling at random moments while clients label.
+
+    Args:
+        kind: The kind of client.
+        clients: The number of them.
+        kills: The number of kills.
+        between: At least so many acknowledged answers between two kills.
+        store: The labeling, with more images than they can label; it is closed.
+        make_process: Starts the server.
+
+    Returns:
+        The clients, none of which was refused anything, and all that is stored.
+    """
+    folder = store.database.path.parent
+    store.close()
+    images = folder.with_name("images")
+    images.mkdir()
+    (images / "one.png").write_bytes(b"")
+    command = ("label", str(images), "-s", str(folder), "-k", "1")
+    current = [make_process(*command)]
+    posters = [kind(lambda: current[0].port, f"client {number}") for number in range(clients)]
+    for poster in posters:
+        poster.start()
+    draw = random.Random(1)
+    for _ in range(kills):
+        wait_for_more(posters, between)
+        time.sleep(0.05 * draw.random())
+        current[0].kill()
+        current[0] = make_process(*command)
+    wait_for_more(posters, 1)
+    for poster in posters:
+        poster.ending.set()
+    for poster in posters:
+        poster.join()
+        assert poster.acknowledged, "one of them has labeled nothing"
+        assert poster.failures == []
+    current[0].kill()
+    with LabelingStore(folder / LABELING_NAME, create=False) as again:
+        assert again.database.rows("PRAGMA integrity_check") == [("ok",)]
+        return posters, again.answers.events()
+
+
+# Each of the starts takes seconds; the store without a server is killed in a default test,
+# tests/active_learning/test_labels_survive_kills.py
 @pytest.mark.slow
 def test_no_acknowledged_page_is_lost_or_torn_when_the_server_is_killed(
     make_process: Callable[..., Any],
     make_labeling: Callable[..., LabelingStore],
-    tmp_path: Path,
     size: Size,
     record: Record,
 ) -> None:
     """F1: a page of images is one transaction, so none is stored in part."""
     kills, between = size(3, 50), size(5, 20)
     store = make_labeling(size(4_000, 40_000))
-    folder = store.database.path.parent
-    store.close()
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "one.png").write_bytes(b"")
-    command = ("label", str(tmp_path / "images"), "-s", str(folder), "-k", "1")
-    current = [make_process(*command)]
-    posters = [PagePoster(lambda: current[0].port, f"client {number}") for number in range(2)]
-    for poster in posters:
-        poster.start()
-    draw = random.Random(1)
-    for _ in range(kills):
-        done = sum(len(poster.acknowledged) for poster in posters)
-        until = time.monotonic() + 120
-        while sum(len(poster.acknowledged) for poster in posters) < done + between:
-            assert time.monotonic() < until
-            time.sleep(0.005)
-        time.sleep(0.05 * draw.random())
-        current[0].kill()
-        current[0] = make_process(*command)
-    time.sleep(0.3)
-    for poster in posters:
-        poster.ending.set()
-    for poster in posters:
-        poster.join()
-    current[0].kill()
-    assert [failure for poster in posters for failure in poster.failures] == []
-    with LabelingStore(folder / LABELING_NAME, create=False) as again:
-        events = again.answers.events()
+    posters, events = label_through_kills(PagePoster, 2, kills, between, store, make_process)
     stored = Counter(str(event.client_key).rpartition(":")[0] for event in events)
-    said = {key: count for poster in posters for key, (_, count) in poster.acknowledged.items()}
+    said = {key: count for key, (_, count) in acknowledged(posters).items()}
     assert {key: stored[key] for key in said} == said
     assert max(Counter(event.id for event in events).values()) == 1, "labeled twice"
     record(
@@ -147,46 +182,15 @@ def test_no_acknowledged_page_is_lost_or_torn_when_the_server_is_killed(
 def test_no_acknowledged_label_is_lost_when_the_server_is_killed(
     make_process: Callable[..., Any],
     make_labeling: Callable[..., LabelingStore],
-    tmp_path: Path,
     size: Size,
     record: Record,
 ) -> None:
     """F1: the items outnumber what four clients can label, so that they post all the time."""
     kills, between = size(4, 200), size(20, 100)
     store = make_labeling(size(4_000, 40_000))
-    folder = store.database.path.parent
-    store.close()
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "one.png").write_bytes(b"")
-    command = ("label", str(tmp_path / "images"), "-s", str(folder), "-k", "1")
-    server = make_process(*command)
-    current = [server]
-    posters = [Poster(lambda: current[0].port, f"client {number}") for number in range(4)]
-    for poster in posters:
-        poster.start()
-    draw = random.Random(1)
-    for _ in range(kills):
-        done = sum(len(poster.acknowledged) for poster in posters)
-        until = time.monotonic() + 120
-        while sum(len(poster.acknowledged) for poster in posters) < done + between:
-            assert time.monotonic() < until
-            time.sleep(0.005)
-        time.sleep(0.05 * draw.random())
-        current[0].kill()
-        current[0] = make_process(*command)
-    time.sleep(0.3)
-    for poster in posters:
-        poster.ending.set()
-    for poster in posters:
-        poster.join()
-        assert poster.acknowledged, "one of the four has labeled nothing"
-    current[0].kill()
-    assert [failure for poster in posters for failure in poster.failures] == []
-    with LabelingStore(folder / LABELING_NAME, create=False) as again:
-        assert again.database.rows("PRAGMA integrity_check") == [("ok",)]
-        events = again.answers.events()
+    posters, events = label_through_kills(Poster, 4, kills, between, store, make_process)
     stored = {event.client_key: (event.id, event.event_id) for event in events}
-    said = {key: value for poster in posters for key, value in poster.acknowledged.items()}
+    said = acknowledged(posters)
     lost = [key for key, value in said.items() if stored.get(key) != value]
     doubled = [key for key, times in Counter(e.client_key for e in events).items() if times > 1]
     per_item = Counter(event.id for event in events)

@@ -471,7 +471,7 @@ def test_slow_and_broken_clients_leave_nothing_behind(
     demo: Any, make_picture: Callable[..., bytes], size: Size, record: Record
 ) -> None:
     """A10."""
-    seconds, clients = size(4, 60), size(16, 64)
+    seconds, clients, least = size(2, 60), size(16, 64), 50
     content = make_picture(0)
     statuses: Counter[int] = Counter()
     times: list[float] = []
@@ -484,7 +484,8 @@ def test_slow_and_broken_clients_leave_nothing_behind(
     def load(number: int) -> None:
         client = Client(demo.port)
         draw = random.Random(number)
-        while time.monotonic() < until:
+        # A busy machine needs longer for as many
+        while time.monotonic() < (until if statuses[200] > least else until + 2 * SECONDS):
             if draw.random() < 0.05:  # hang up in the middle of the body
                 with socket.create_connection(("127.0.0.1", demo.port)) as connection:
                     head = (
@@ -510,8 +511,8 @@ def test_slow_and_broken_clients_leave_nothing_behind(
     for one in slow:
         one.close()
     assert set(statuses) <= {200, 429, 503}
-    assert statuses[200] > 50
-    deadline = time.monotonic() + 10
+    assert statuses[200] > least
+    deadline = time.monotonic() + SECONDS
     while demo.open_files() > files + 2:
         assert time.monotonic() < deadline, "connections stay open"
         time.sleep(0.1)

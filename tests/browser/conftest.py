@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
-from fixtures.labeling_pages import Labeling
+from fixtures.labeling_pages import SECONDS, Labeling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -24,7 +24,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 SERIOUS = {"serious", "critical"}
 LOCAL = ("127.0.0.1", "localhost")
 ARGUMENTS = ("--no-sandbox", "--use-fake-device-for-media-stream")  # a camera that shows a clock
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 1_000 * SECONDS
 
 
 @pytest.fixture(scope="session")
@@ -138,10 +138,10 @@ def make_labeling(tmp_path: Path, new_page: Any) -> Iterator[Callable[..., Label
     """Return a function that starts a labeling of some images."""
     made: list[Labeling] = []
 
-    def make(count: int = 5, **batch: Any) -> Labeling:
+    def make(count: int = 5, kind: type[Labeling] = Labeling, **batch: Any) -> Labeling:
         folder = tmp_path / str(len(made))
         folder.mkdir()
-        made.append(Labeling(folder, count, **batch))
+        made.append(kind(folder, count, **batch))
         return made[-1]
 
     yield make

@@ -212,6 +212,7 @@ def test_a_chosen_file_is_predicted(
     assert lengths[0] == pytest.approx(max(ask(picture)["probs"]), abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_dropped_file_is_predicted(
     page: Page, url: str, picture: Path, ask: Callable[[Path], Mapping[str, Any]]
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_dropped_file_is_predicted(
     assert page.locator("#drop-veil").is_hidden()
 
 
+@pytest.mark.slow
 def test_a_pasted_picture_is_predicted(
     page: Page, url: str, picture: Path, ask: Callable[[Path], Mapping[str, Any]]
 ) -> None:
@@ -230,6 +232,7 @@ def test_a_pasted_picture_is_predicted(
     check_answer(page, "image.png", ask(picture))
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_archive_is_predicted(page: Page, url: str) -> None:
     enter(page, url)
     samples = page.locator("#sample-list button")
@@ -266,6 +269,7 @@ def test_several_are_a_grid_that_is_sorted_by_uncertainty(
     expect(page.locator("#choose")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_saved_as_a_table(
     page: Page,
     url: str,
@@ -301,6 +305,7 @@ def test_what_is_shown_is_saved_as_a_table(
         assert figures == pytest.approx([max(probs), margin(probs), entropy(probs)], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_keyboard_is_enough(page: Page, url: str, several: list[Path]) -> None:
     enter(page, url)
 
@@ -342,7 +347,7 @@ def test_the_keyboard_is_enough(page: Page, url: str, several: list[Path]) -> No
     expect(focused).to_have_text(names[1])
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light")])
 def test_it_is_accessible_and_fits(
     new_page: NewPage,
     url: str,
@@ -356,7 +361,9 @@ def test_it_is_accessible_and_fits(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light"), (320, "light")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "dark"), (390, "light"), (390, "dark"), (320, "light")]
+)
 def test_it_is_accessible_and_fits_elsewhere(
     new_page: NewPage,
     url: str,
@@ -404,6 +411,7 @@ def check_look(
     check()
 
 
+@pytest.mark.slow
 def test_the_look_is_the_systems_until_the_button_says_otherwise(
     new_page: NewPage, url: str
 ) -> None:
@@ -452,6 +460,7 @@ def test_hostile_names_are_shown_as_text_and_fit(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 def test_a_lost_server_is_said_and_tried_again(
     new_page: Any, page: Page, start: Start, picture: Path
 ) -> None:
@@ -472,6 +481,7 @@ def test_a_lost_server_is_said_and_tried_again(
     expect(page.locator("#detail .verdict")).to_contain_text("%")
 
 
+@pytest.mark.slow
 def test_what_is_no_image_is_said_of_it_alone(
     new_page: Any, page: Page, url: str, picture: Path, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def served(new_page: Any, tmp_path: Path) -> Iterator[Callable[[str], tuple[Page
         running.append(start_in_thread(create_app(archive, settings=WebSettings(port=0))))
         page: Page = new_page()
         page.goto(running[-1].url)
+        page.wait_for_selector("body[data-state=ready]")
         return page, Predictor.from_path(archive)
 
     yield serve
@@ -108,6 +109,7 @@ def test_a_mask_lies_over_the_image_with_the_shares_of_its_classes(
     assert box == image
 
 
+@pytest.mark.slow
 def test_boxes_are_drawn_from_the_score_that_is_chosen(
     served: Callable[[str], tuple[Page, Predictor]], photo: Path
 ) -> None:

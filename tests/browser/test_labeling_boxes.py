@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fixtures.box_pages import BoxLabeling, drag, place
-from fixtures.labeling_pages import enter, file_name
+from fixtures.labeling_pages import enter, images_arrived, press, until
 
 with suppress(ImportError):  # the fixture `browser` says so
     from playwright.sync_api import expect
@@ -21,12 +20,9 @@ NewPage = Callable[..., "Page"]
 
 
 @pytest.fixture
-def labeling(tmp_path: Path, new_page: Any) -> Iterator[BoxLabeling]:
+def labeling(make_labeling: Callable[..., BoxLabeling]) -> BoxLabeling:
     """A labeling of boxes in four images."""
-    made = BoxLabeling(tmp_path, 4)
-    yield made
-    new_page.close()
-    made.close()
+    return make_labeling(4, BoxLabeling)
 
 
 def box(label: str, x: int, y: int, width: int, height: int) -> dict[str, Any]:
@@ -39,13 +35,6 @@ def near(found: list[dict[str, Any]], *expected: dict[str, Any]) -> None:
     for one, other in zip(found, expected, strict=True):
         for side in ("x", "y", "width", "height"):
             assert one[side] == pytest.approx(other[side], abs=1), (found, expected)
-
-
-def done(page: Page, key: str = "Enter") -> str:
-    before = file_name(page)
-    page.keyboard.press(key)
-    expect(page.locator("#file-name")).not_to_have_text(before)
-    return before
 
 
 def test_boxes_are_drawn_moved_resized_and_deleted_by_mouse(
@@ -64,11 +53,12 @@ def test_boxes_are_drawn_moved_resized_and_deleted_by_mouse(
     page.keyboard.press("1")
     drag(page, (5, 200), (40, 230))
     page.keyboard.press("Delete")
-    name = done(page)
+    name = press(page, "Enter")
     labeling.wait(1)
     near(labeling.boxes(name), box("cat", 20, 30, 120, 70), box("dog", 190, 70, 20, 40))
 
 
+@pytest.mark.slow
 def test_boxes_by_keys_alone(page: Page, labeling: BoxLabeling) -> None:
     enter(page, labeling)
     for key in ["2", "n", *["Shift+ArrowLeft"] * 3, "ArrowUp", "e", *["Shift+ArrowRight"] * 2]:
@@ -77,11 +67,12 @@ def test_boxes_by_keys_alone(page: Page, labeling: BoxLabeling) -> None:
         page.keyboard.press(key)
     expect(page.locator("#box-list li")).to_have_count(1)
     page.keyboard.press("z")
-    name = done(page)
+    name = press(page, "Enter")
     assert labeling.wait(1)
     near(labeling.boxes(name), box("cat", 90, 89, 100, 60), box("cat", 120, 90, 80, 60))
 
 
+@pytest.mark.slow
 def test_changes_are_undone_and_redone_then_the_answer(page: Page, labeling: BoxLabeling) -> None:
     enter(page, labeling)
     drag(page, (20, 30), (120, 90))
@@ -91,7 +82,7 @@ def test_changes_are_undone_and_redone_then_the_answer(page: Page, labeling: Box
     expect(count).to_have_count(1)
     page.keyboard.press("Control+Shift+z")
     expect(count).to_have_count(2)
-    name = done(page)
+    name = press(page, "Enter")
     labeling.wait(1)
     page.keyboard.press("z")  # the answer: its boxes are there again
     expect(page.locator("#file-name")).to_have_text(name)
@@ -99,16 +90,17 @@ def test_changes_are_undone_and_redone_then_the_answer(page: Page, labeling: Box
     assert labeling.said() == {}
     page.keyboard.press("k")
     page.keyboard.press("Delete")
-    done(page)
+    press(page, "Enter")
     labeling.wait(1)
     assert len(labeling.boxes(name)) == 1
 
 
+@pytest.mark.slow
 def test_no_objects_is_an_answer_of_its_own_key(page: Page, labeling: BoxLabeling) -> None:
     enter(page, labeling)
     page.keyboard.press("Enter")
     expect(page.locator("#hint")).to_contain_text("Press o if the image shows no object")
-    name = done(page, "o")
+    name = press(page, "o")
     labeling.wait(1)
     assert labeling.boxes(name) == []
     drag(page, (20, 30), (120, 90))
@@ -117,6 +109,7 @@ def test_no_objects_is_an_answer_of_its_own_key(page: Page, labeling: BoxLabelin
     assert len(labeling.said()) == 1
 
 
+@pytest.mark.slow
 def test_boxes_of_the_model_are_drafts_until_they_are_confirmed(
     page: Page, labeling: BoxLabeling
 ) -> None:
@@ -125,11 +118,12 @@ def test_boxes_of_the_model_are_drafts_until_they_are_confirmed(
     expect(page.locator("#box-list li")).to_have_text(["dog (draft): 10, 20, 30 × 40"])
     expect(page.locator(".box.draft")).to_have_count(1)
     assert labeling.said() == {}
-    name = done(page)
+    name = press(page, "Enter")
     labeling.wait(1)
     assert labeling.boxes(name) == [box("dog", 10, 20, 30, 40)]
 
 
+@pytest.mark.slow
 def test_an_enlarged_image_keeps_boxes_in_their_places(page: Page, labeling: BoxLabeling) -> None:
     enter(page, labeling)
     drag(page, (140, 100), (180, 140))
@@ -148,6 +142,7 @@ def test_an_enlarged_image_keeps_boxes_in_their_places(page: Page, labeling: Box
     assert moved is not None and moved["x"] > after["x"] + 10
 
 
+@pytest.mark.slow
 def test_a_click_or_a_tiny_drag_draws_nothing_and_escape_ends_a_drag(
     page: Page, labeling: BoxLabeling
 ) -> None:
@@ -164,6 +159,7 @@ def test_a_click_or_a_tiny_drag_draws_nothing_and_escape_ends_a_drag(
     expect(page.locator("#box-list li")).to_have_text(["cat: 300, 220, 20 × 20"])
 
 
+@pytest.mark.slow
 def test_on_a_phone_by_touch(
     new_page: NewPage, labeling: BoxLabeling, assert_accessible: Callable[[Page], None]
 ) -> None:
@@ -192,21 +188,25 @@ def test_on_a_phone_by_touch(
     near(labeling.boxes(next(iter(said))), box("cat", 40, 40, 120, 80))
 
 
+@pytest.mark.slow
 def test_unsent_boxes_survive_a_reload(page: Page, labeling: BoxLabeling, new_page: Any) -> None:
-    new_page.allowed.append("ERR_CONNECTION_REFUSED")
+    new_page.allowed.append("Failed to load resource")
     enter(page, labeling)
+    images_arrived(page, 4)
     labeling.stop()
     drag(page, (20, 30), (120, 90))
-    name = done(page)
+    name = press(page, "Enter")
     labeling.start()
     page.reload()
     labeling.wait(1)
     near(labeling.boxes(name), box("cat", 20, 30, 100, 60))
 
 
-def test_a_review_decides_for_one_of_the_answers(new_page: NewPage, tmp_path: Path) -> None:
-    (tmp_path / "two").mkdir()
-    labeling = BoxLabeling(tmp_path / "two", 1, labels_per_image=2)
+@pytest.mark.slow
+def test_a_review_decides_for_one_of_the_answers(
+    new_page: NewPage, make_labeling: Callable[..., BoxLabeling]
+) -> None:
+    labeling = make_labeling(1, BoxLabeling, labels_per_image=2)
     anna, ben = new_page(), new_page()
     for page, person, key in ((anna, "Anna", "1"), (ben, "Ben", "2")):
         enter(page, labeling, person)
@@ -215,11 +215,9 @@ def test_a_review_decides_for_one_of_the_answers(new_page: NewPage, tmp_path: Pa
         page.keyboard.press("Enter")
     expect(anna.locator("#view-end")).to_be_visible()
     expect(ben.locator("#view-end")).to_be_visible()
+    until(ben, lambda: len(labeling.store.answers.events()) == 2)
     anna.goto(labeling.url + "#review")
     anna.reload()
     anna.locator(".tile").click()
     anna.get_by_role("button", name="Ben: 1 dog", exact=True).click()
     expect(anna.locator(".tile-label")).to_have_text("1 dog")
-    anna.context.close()
-    ben.context.close()
-    labeling.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fixtures.labeling_pages import Labeling, enter
+from fixtures.labeling_pages import Labeling, enter, images_arrived
 
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
@@ -75,6 +75,7 @@ def test_keys_alone_take_out_and_label(page: Page, make_labeling: MakeLabeling) 
     page.keyboard.press("v")
     expect(page.locator("#look-dialog")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.locator("#look-dialog")).to_be_hidden()
     page.keyboard.press("2")
     assert names[1] not in labeling.wait(len(names) - 1)
     # the one that was taken out waits in the view of one image
@@ -129,7 +130,7 @@ def test_a_page_outlives_a_lost_server_and_a_reload(
     new_page.allowed += ["Failed to load resource"]
     page = new_page()
     open_bulk(page, labeling)
-    page.wait_for_load_state("networkidle")
+    images_arrived(page, 24, "thumb")
     labeling.stop()
     page.keyboard.press("1")
     expect(page.locator("#bulk-title")).to_contain_text(

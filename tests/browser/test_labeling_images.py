@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fixtures.labeling_pages import Labeling, enter, file_name, press
+from fixtures.labeling_pages import (
+    Labeling,
+    asked_until_silence,
+    enter,
+    file_name,
+    press,
+    until,
+)
 from PIL import Image
 
 with suppress(ImportError):  # the fixture `browser` says so
@@ -18,14 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 MakeLabeling = Callable[..., Labeling]
-
-
-def until(condition: Callable[[], bool], page: Page) -> None:
-    """Wait for something; the page's policy forbids to evaluate conditions there."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        page.wait_for_timeout(50)
+pytestmark = pytest.mark.slow
 
 
 def width(page: Page) -> int:
@@ -36,14 +35,14 @@ def test_a_zoom_loads_the_pixels_of_a_large_photo(page: Page, make_labeling: Mak
     labeling = make_labeling(2)
     Image.new("L", (5000, 3000), 90).save(labeling.folder / "00.png")
     enter(page, labeling)
-    until(lambda: width(page) == 2048, page)
+    until(page, lambda: width(page) == 2048)
     expect(page.locator("#image-problem")).to_be_hidden()
     for _ in range(3):
         page.keyboard.press("+")
-    until(lambda: width(page) == 4096, page)
+    until(page, lambda: width(page) == 4096)
     for _ in range(4):
         page.keyboard.press("+")
-    until(lambda: width(page) == 5000, page)
+    until(page, lambda: width(page) == 5000)
     assert file_name(page) == "00.png"
 
 
@@ -63,7 +62,7 @@ def test_an_image_that_is_gone_is_said_and_not_labeled(
     expect(page.locator("#hint")).to_contain_text("so it gets no class")
     (labeling.folder / "00.png").write_bytes(kept)
     page.get_by_role("button", name="Try again").click()
-    until(lambda: width(page) == 320, page)
+    until(page, lambda: width(page) == 320)
     assert press(page, "1") == "00.png"
     expect(problem).to_contain_text("This image cannot be shown:")
     expect(problem).to_contain_text("Press x to mark it unreadable.")
@@ -118,16 +117,10 @@ def test_a_server_that_was_stopped_is_said(new_page: Any, make_labeling: MakeLab
     expect(page.locator("#end-title")).to_have_text("All 3 images are labeled")
     expect(page.locator("#end-text")).to_contain_text(f"{labeling.folder}/labels.csv")
     labeling.stop()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    for _ in range(60):
-        page.clock.run_for(15_000)
+    asked = asked_until_silence(page)
+    assert 3 < len(asked) < 20, "less and less often, and in the end no more"
     expect(page.locator("#end-title")).to_have_text("The server does not answer")
     expect(page.locator("#end-text")).to_contain_text(f"{labeling.folder}/labels.csv")
-    assert 3 < len(asked) < 20, "less and less often"
-    asked.clear()
-    page.clock.run_for(600_000)
-    assert asked == [], "and in the end no more"
     labeling.start()
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#end-title")).to_have_text("All 3 images are labeled")
@@ -227,11 +220,4 @@ def test_a_loop_that_is_done_is_said_and_not_asked_any_more(
     expect(text).to_contain_text("95 % needs 100 (90 to 110) labels more.")
     for name in ("labels.csv", "model.tar.gz", "report.html"):
         expect(text).to_contain_text(f"{labeling.folder}/{name}")
-    for _ in range(8):
-        page.clock.run_for(4_000)
-        page.wait_for_timeout(100)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.clock.run_for(600_000)
-    page.wait_for_timeout(200)
-    assert asked == []
+    assert len(asked_until_silence(page)) <= 6, "while it writes its files"

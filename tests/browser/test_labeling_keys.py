@@ -6,7 +6,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fixtures.labeling_pages import Labeling, enter, file_name, press
+import pytest
+from fixtures.labeling_pages import (
+    GESTURE_MS,
+    Labeling,
+    click_quickly,
+    enter,
+    file_name,
+    press,
+)
 
 with suppress(ImportError):  # the fixture `browser` says so
     from playwright.sync_api import expect
@@ -15,6 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 MakeLabeling = Callable[..., Labeling]
+pytestmark = pytest.mark.slow
 MANY = ["cat", "Cattle", "wildcat", "Café", "CAFE", "straße", "Zürich", "øre", "ship", "frog"]
 SEND_KEY = """([key, code, options]) => {
   const plain = { key, code, bubbles: true, cancelable: true, ...options };
@@ -54,13 +63,13 @@ def test_a_double_click_answers_once(page: Page, make_labeling: MakeLabeling) ->
     labeling = make_labeling(8)
     enter(page, labeling)
     first = file_name(page)
-    page.locator(".class-button").first.dblclick()
+    click_quickly(page.locator(".class-button").first, 2)
     assert labeling.wait(1) == {first: "cat"}
-    page.wait_for_timeout(300)
-    page.locator("#skip").click(click_count=3)
+    page.wait_for_timeout(GESTURE_MS)
+    click_quickly(page.locator("#skip"), 3)
     expect(page.locator("#last")).to_contain_text("skipped")
-    page.wait_for_timeout(300)
-    page.locator("#undo").dblclick()
+    page.wait_for_timeout(GESTURE_MS)
+    click_quickly(page.locator("#undo"), 2)
     expect(page.locator("#last")).to_contain_text(first)
     assert labeling.said() == {first: "cat"}
 
@@ -70,12 +79,12 @@ def test_a_fast_annotator_loses_no_answer(page: Page, make_labeling: MakeLabelin
     enter(page, labeling)
     keys = "121221112212"
     for key in keys:
+        expect(page.locator("#file-name")).not_to_be_empty()
         page.keyboard.press(key)
-        page.wait_for_timeout(180)
-    page.locator(".class-button").first.click()
-    for _ in range(3):
-        page.wait_for_timeout(300)
+    for _ in range(4):
+        expect(page.locator("#file-name")).not_to_be_empty()
         page.locator(".class-button").first.click()
+        page.wait_for_timeout(GESTURE_MS)
     said = labeling.wait(len(keys) + 4)
     expected = [{"1": "cat", "2": "dog"}[key] for key in keys] + ["cat"] * 4
     assert [event.label for event in labeling.store.answers.events()] == [

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fixtures.labeling_pages import Labeling, enter, file_name, press
+from fixtures.labeling_pages import (
+    Labeling,
+    enter,
+    file_name,
+    images_arrived,
+    press,
+    until,
+)
 
 with suppress(ImportError):  # the fixture `browser` says so
     from playwright.sync_api import expect
@@ -38,15 +44,13 @@ def test_thirty_images_by_keyboard_alone(
     for key in "211" + "12":
         expected[press(page, key)] = words[key]
     assert len(expected) == 30
-    until = time.monotonic() + 10
-    while labeling.said() != expected:
-        assert time.monotonic() < until, (labeling.said(), expected)
-        time.sleep(0.05)
+    until(page, lambda: labeling.said() == expected)
     expect(page.locator("#counts")).to_have_text("29 of 31")
     kinds = [event.kind.value for event in labeling.store.answers.events()]
     assert kinds.count("undo") <= 3, "what was not sent yet needs none"
 
 
+@pytest.mark.slow
 def test_undo_goes_back_through_a_reload(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -64,6 +68,7 @@ def test_undo_goes_back_through_a_reload(
     assert page.locator("#undo").is_disabled()
 
 
+@pytest.mark.slow
 def test_an_answer_whose_receipt_was_lost_is_undone_by_one_key(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -83,6 +88,7 @@ def test_an_answer_whose_receipt_was_lost_is_undone_by_one_key(
     assert page.locator("#undo").is_disabled()
 
 
+@pytest.mark.slow
 def test_two_browsers_never_show_the_same_image(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -108,7 +114,7 @@ def test_labels_outlive_a_lost_server_and_a_reload(
     enter(page, labeling)
     press(page, "1")
     labeling.wait(1)
-    page.wait_for_load_state("networkidle")  # the next images are here
+    images_arrived(page, 7)  # the next six are here
     labeling.stop()
     press(page, "2")
     press(page, "2")
@@ -128,6 +134,7 @@ def test_labels_outlive_a_lost_server_and_a_reload(
     assert len(labeling.store.answers.events()) == 4
 
 
+@pytest.mark.slow
 def test_an_answer_that_comes_too_late_is_said(
     new_page: Any, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -147,6 +154,7 @@ def test_an_answer_that_comes_too_late_is_said(
     assert labeling.said() == {late: "dog"}
 
 
+@pytest.mark.slow
 def test_hostile_names_are_shown_as_text(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -201,6 +209,28 @@ def test_a_review_mends_several_at_once(
     assert sorted(labeling.said().values()) == ["dog"] * 4
 
 
+@pytest.mark.slow
+def test_a_review_that_is_asked_for_twice_shows_each_image_once(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(3)
+    page = new_page()
+    enter(page, labeling)
+    press(page, "1")
+    press(page, "1")
+    labeling.wait(2)
+    late: list[Any] = []
+    page.route("**/api/review?*", lambda route: late.append(route))
+    page.keyboard.press("r")
+    page.keyboard.press("r")
+    until(page, lambda: len(late) == 2)
+    for route in reversed(late):
+        with page.expect_response("**/api/review?*"):
+            route.continue_()
+    expect(page.locator("#review-grid .tile")).to_have_count(2)
+
+
+@pytest.mark.slow
 def test_conflicts_are_found_and_decided(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -208,10 +238,10 @@ def test_conflicts_are_found_and_decided(
     anna, ben = new_page(), new_page()
     enter(anna, labeling, "Anna")
     press(anna, "1")
-    anna.keyboard.press("1")
+    press(anna, "1")
     enter(ben, labeling, "Ben")
     press(ben, "1")
-    ben.keyboard.press("2")
+    press(ben, "2")
     ben.wait_for_selector("text=Conflicts are left")
     ben.get_by_role("button", name="Review the conflicts").click()
     ben.wait_for_selector(".tile-label.conflict")
@@ -224,6 +254,7 @@ def test_conflicts_are_found_and_decided(
     assert ben.locator("#agreement td").all_inner_texts()[:3] == ["Anna and Ben", "2", "1"]
 
 
+@pytest.mark.slow
 def test_classes_are_added_and_renamed(
     new_page: Any, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -234,6 +265,7 @@ def test_classes_are_added_and_renamed(
     press(page, "2")
     labeling.wait(1)
     page.keyboard.press("c")
+    expect(page.locator("#class-list li")).to_have_count(2)
     page.fill("#class-name", "bird")
     page.keyboard.press("Enter")
     page.wait_for_selector("#class-list li:nth-child(3)")
@@ -255,6 +287,7 @@ def test_classes_are_added_and_renamed(
     expect(page.locator("#notice-text")).to_have_text('there is a class "cat" already')
 
 
+@pytest.mark.slow
 def test_skipped_images_come_back_at_the_end(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -263,7 +296,7 @@ def test_skipped_images_come_back_at_the_end(
     enter(page, labeling)
     skipped = press(page, "s")
     press(page, "1")
-    page.keyboard.press("1")
+    press(page, "1")
     page.wait_for_selector("text=All but the skipped ones")
     page.get_by_role("button", name="Look at them again").click()
     expect(page.locator("#file-name")).to_have_text(skipped)
@@ -272,6 +305,7 @@ def test_skipped_images_come_back_at_the_end(
     assert labeling.said()[skipped] == "dog"
 
 
+@pytest.mark.slow
 def test_the_end_tells_labels_from_other_answers(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -286,6 +320,7 @@ def test_the_end_tells_labels_from_other_answers(
     )
 
 
+@pytest.mark.slow
 def test_a_review_shows_an_image_in_full(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -312,6 +347,7 @@ def test_a_review_shows_an_image_in_full(
     expect(page.locator("#selected")).to_have_text("Select images to change them")
 
 
+@pytest.mark.slow
 def test_who_labels_can_stay_as_it_is(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -330,6 +366,7 @@ def test_who_labels_can_stay_as_it_is(
     assert page.evaluate("document.querySelector('#name-dialog[open]')") is None
 
 
+@pytest.mark.slow
 def test_the_guess_is_shown_only_when_asked_for(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -344,6 +381,7 @@ def test_the_guess_is_shown_only_when_asked_for(
     assert page.locator("#guess-text").is_hidden()
 
 
+@pytest.mark.slow
 def test_zoom_and_pan_by_keys_and_wheel(
     new_page: NewPage, make_labeling: Callable[..., Labeling]
 ) -> None:
@@ -379,7 +417,7 @@ def test_zoom_and_pan_by_keys_and_wheel(
     ("width", "scheme"),
     [
         (1280, "light"),
-        (390, "dark"),
+        pytest.param(390, "dark", marks=pytest.mark.slow),
         pytest.param(1280, "dark", marks=pytest.mark.slow),
         pytest.param(390, "light", marks=pytest.mark.slow),
     ],
@@ -412,6 +450,6 @@ def test_it_is_accessible_and_fits(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.keyboard.press("l")
     for _ in range(3):
-        page.keyboard.press("1")
+        press(page, "1")
     page.wait_for_selector("text=All 4 images are labeled")
     assert_accessible(page)

@@ -100,6 +100,17 @@ class StandStill(Optimizer, torch.optim.SGD):
     def __init__(self, model_parameters):
         super().__init__([parameter for _, parameter in model_parameters], lr=0.0)
 '''
+DECODER = '''
+
+
+@ImageDecoder.register("coarsest")
+class CoarsestMap(ImageDecoder):
+    """Returns the coarsest map."""
+
+    @overrides
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        return maps[-1]
+'''
 FORMAT = """\
 import json
 
@@ -158,6 +169,12 @@ RECIPES = {
         *("image_encoder", "ImageEncoder", "modules/image_encoders", "two_scales"),
         example("encoder.md", 2),
     ),
+    "image decoder, from maps to masks": Recipe(
+        use='printed("describe", "image_decoder", "coarsest")',
+        expected="Returns the coarsest map.",
+        lines={"ImageDecoder.builtin": '"coarsest": "allencv_al.modules.image_decoders"'},
+        appended={"modules/image_decoders.py": DECODER},
+    ),
     "metric": component("metric", "Metric", "metrics", "mean_confidence", example("metric.md")),
     "model": component("model", "Model", "models", "mean_color", example("model.md")),
     "callback": component(
@@ -188,6 +205,22 @@ RECIPES = {
     ),
     "label task": component(
         "label_task", "LabelTask", "tasks", "object_count", example("label_task.md")
+    ),
+    "finding of the audit": Recipe(
+        use="findings()",
+        expected="Dummy images: dummy, 0.5",
+        lines={
+            "FindingKind": '"dummy"',
+            "TITLES": '"dummy": "Dummy images"',
+            "_HINTS": '"dummy": "A hint."',
+            "ASKED_KINDS": '"dummy"',
+        },
+        edits={
+            "data_audit/image_checks.py": (
+                r"( +)yield from _odd_sizes\(facts\.sizes\)\n",
+                r"\g<0>\1yield Odd('dummy', 0, 0.5, 'a dummy')\n",
+            )
+        },
     ),
     "exchange format": Recipe(
         use='printed("export-labels", "--help") + round_trip("dummy")',
@@ -265,6 +298,18 @@ def report(metrics):
     records = [RoundRecord(round=1, labels=10, metrics=metrics)]
     return write_run_report(Path(), records, RunContext("run")).read_text()
 
+def findings():
+    import numpy as np
+    from allencv_al.commands.shared.finding_queue import ASKED_KINDS
+    from allencv_al.data_audit.audit_report import TITLES
+    from allencv_al.data_audit.findings import KINDS
+    from allencv_al.data_audit.image_checks import odd_images
+    from allencv_al.data_audit.image_facts import ImageFacts
+    one = np.ones(1, np.float32)
+    facts = ImageFacts(np.full((1, 2), 9), one, 0 * one, one, np.zeros((1, 32, 32), np.uint8))
+    found = [odd for odd in odd_images(facts) if odd.kind in KINDS and odd.kind in ASKED_KINDS]
+    return "".join(f"{TITLES[odd.kind]}: {odd.kind}, {odd.score}" for odd in found)
+
 def page():
     from allencv_al.service.dummy.app import create_app
     app = create_app()
@@ -285,7 +330,9 @@ print(json.dumps(found))
 def add_entry(path: Path, table: str, entry: str) -> None:
     """Add an entry at the beginning of the mapping or tuple that is assigned to `table`."""
     text = path.read_text(encoding="utf-8")
-    opening = re.search(rf"^ *{table}\b[^=\n]*= *(?:dict\.fromkeys\(\s*)?[({{]", text, re.MULTILINE)
+    opening = re.search(
+        rf"^ *{table}\b[^=\n]*= *(?:dict\.fromkeys\(\s*|Literal)?[({{\[]", text, re.MULTILINE
+    )
     assert opening is not None, f"{path} has no {table}"
     path.write_text(f"{text[: opening.end()]}{entry}, {text[opening.end() :]}", encoding="utf-8")
 

@@ -20,6 +20,7 @@ export class Review {
     this.last = null;
     this.session = null;
     this.like = null;
+    this.loads = 0; // so that only the answer to the last request is shown
     for (const id of FILTERS) byId(id).addEventListener("change", () => this.load());
     byId("review-unlike").addEventListener("click", () => this.#showLike(null));
     byId("review-undo").addEventListener("click", () => this.undo());
@@ -90,6 +91,7 @@ export class Review {
   }
 
   async #loadMore() {
+    const load = this.loads += 1;
     const chosen = byId("review-class").value;
     const query = {
       batch: byId("review-batch").value,
@@ -106,6 +108,7 @@ export class Review {
     };
     try {
       const found = await get("review", query);
+      if (load !== this.loads) return;
       this.items.push(...found.items);
       this.next = found.next;
       this.hasLikeness = found.has_likeness;
