@@ -131,6 +131,7 @@ def drive(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute, where nothing else runs
 def test_a_loop_is_driven_to_its_end_by_a_browser(
     photos: Path, shared_data: Path, new_page: Callable[..., Page], tmp_path: Path
 ) -> None:

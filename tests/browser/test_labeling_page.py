@@ -80,7 +80,7 @@ def test_an_answer_whose_receipt_was_lost_is_undone_by_one_key(
     first = press(page, "1")
     labeling.wait(1)
     page.reload()
-    page.unroute("**/api/answers")
+    page.unroute_all(behavior="wait")
     expect(page.locator("#file-name")).not_to_be_empty()
     page.keyboard.press("z")
     expect(page.locator("#file-name")).to_have_text(first)
@@ -128,7 +128,7 @@ def test_labels_outlive_a_lost_server_and_a_reload(
     page.route("**/api/answers", lambda route: route.abort())
     press(page, "1")
     page.wait_for_selector("#outbox:not([hidden])")
-    page.unroute("**/api/answers")
+    page.unroute_all(behavior="wait")
     page.reload()
     assert len(labeling.wait(4)) == 4
     assert len(labeling.store.answers.events()) == 4

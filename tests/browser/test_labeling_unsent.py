@@ -106,7 +106,7 @@ def test_another_annotator_of_the_browser_sends_none_of_them(
     late = press(page, "1")
     expect(page.locator("#outbox")).to_contain_text("1 label waits")
     change_name(page, "Ben")
-    page.unroute("**/api/answers")
+    page.unroute_all(behavior="wait")
     expect(page.locator("#elsewhere")).to_contain_text(
         "kept in this browser, and sent when Anna labels here again."
     )
@@ -181,7 +181,7 @@ def test_an_answer_whose_acknowledgment_was_lost_is_taken_back(
     expect(page.locator("#outbox")).to_contain_text("1 label waits")
     page.keyboard.press("z")
     expect(page.locator("#file-name")).to_have_text(name)
-    page.unroute("**/api/answers")
+    page.unroute_all(behavior="wait")
     press(page, "2")
     expect(page.locator("#outbox")).to_be_hidden()
     until(page, lambda: kept(page) == 0)
