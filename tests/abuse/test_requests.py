@@ -424,7 +424,15 @@ def test_no_field_makes_the_server_call(
     record("A4 addresses in every field", count, "0 connections")
 
 
+@pytest.mark.parametrize(
+    "which",
+    [
+        "label",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("serve", "pipeline", "loop")),
+    ],
+)
 def test_without_a_token_nothing_answers(
+    which: str,
     make_process: Callable[..., Any],
     tiny_run: Path,
     images: Path,
@@ -438,33 +446,34 @@ def test_without_a_token_nothing_answers(
     token.touch(0o600)
     token.write_text(secret)
     label = ("label", str(images), "--classes", "cat", "-s", str(tmp_path / "labels"))
+    commands = {
+        "serve": ("serve", str(tiny_run), "--token-file", str(token)),
+        "label": (*label, "--token-file", str(made)),
+        "pipeline": (str(pipeline_program), str(tmp_path / "experiment"), secret),
+        "loop": (str(loop_program), str(tmp_path), secret),
+    }
+    server = make_process(*commands[which])
+    right = made.read_text().strip() if which == "label" else secret
     count = 0
-    for command in (
-        ("serve", str(tiny_run), "--token-file", str(token)),
-        (*label, "--token-file", str(made)),
-        (str(pipeline_program), str(tmp_path / "experiment"), secret),
-        (str(loop_program), str(tmp_path), secret),
-    ):
-        server = make_process(*command)
-        right = made.read_text().strip() if made.exists() and command[0] == "label" else secret
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {right}"}
-        status, body = ask(server.port, "GET", "/openapi.json", None, headers)
-        assert status == 200
-        for path, methods in json.loads(body)["paths"].items():
-            for method in methods:
-                for sent in (None, "wrong", right[:-1], right + "x", right.swapcase()):
-                    headers = {"Content-Type": "application/json"}
-                    if sent is not None:
-                        headers["Authorization"] = f"Bearer {sent}"
-                    status, answer = ask(server.port, method.upper(), path, b"{}", headers)
-                    is_open = path in ("/healthz", "/login")
-                    is_slowed = sent is not None and status == 429  # too many were wrong
-                    is_refused = status == 401 or is_slowed
-                    assert is_refused or (is_open and status in (200, 422)), (method, path)
-                    assert right.encode() not in answer
-                    count += 1
-        assert server.text.count(right) == (1 if command[0] == "label" else 0)
-    record("A7 requests without the token", count, "401 or 429 everywhere but /healthz and /login")
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {right}"}
+    status, body = ask(server.port, "GET", "/openapi.json", None, headers)
+    assert status == 200
+    for path, methods in json.loads(body)["paths"].items():
+        for method in methods:
+            for sent in (None, "wrong", right[:-1], right + "x", right.swapcase()):
+                headers = {"Content-Type": "application/json"}
+                if sent is not None:
+                    headers["Authorization"] = f"Bearer {sent}"
+                status, answer = ask(server.port, method.upper(), path, b"{}", headers)
+                is_open = path in ("/healthz", "/login")
+                is_slowed = sent is not None and status == 429  # too many were wrong
+                is_refused = status == 401 or is_slowed
+                assert is_refused or (is_open and status in (200, 422)), (method, path)
+                assert right.encode() not in answer
+                count += 1
+    assert server.text.count(right) == (1 if which == "label" else 0)
+    found = "401 or 429 everywhere but /healthz and /login"
+    record(f"A7 requests without the token, {which}", count, found)
 
 
 def test_slow_and_broken_clients_leave_nothing_behind(

@@ -22,6 +22,7 @@ from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingSto
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # 30 seconds, where nothing else runs
 BUDGET, QUERY_SIZE = 24, 8
 SECONDS = 240
 
@@ -130,8 +131,6 @@ def drive(
     return seen
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # half a minute, where nothing else runs
 def test_a_loop_is_driven_to_its_end_by_a_browser(
     photos: Path, shared_data: Path, new_page: Callable[..., Page], tmp_path: Path
 ) -> None:
@@ -154,7 +153,6 @@ def test_a_loop_is_driven_to_its_end_by_a_browser(
     assert (run / "model.tar.gz").is_file()
 
 
-@pytest.mark.slow
 def test_a_loop_learns_several_classes_per_image_from_the_page(
     new_page: Callable[..., Page], tmp_path: Path
 ) -> None:

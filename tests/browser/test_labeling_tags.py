@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fixtures.labeling_pages import enter, press
+from fixtures.labeling_pages import enter, images_arrived, press, until
 from fixtures.tag_pages import TagLabeling
 
 with suppress(ImportError):  # the fixture `browser` says so
@@ -25,18 +24,13 @@ MANY = (*ANIMALS, *(f"bird {number}" for number in range(20)))
 
 
 @pytest.fixture
-def make_tags(tmp_path: Path, new_page: Any) -> Iterator[Callable[..., TagLabeling]]:
+def make_tags(make_labeling: Callable[..., TagLabeling]) -> Callable[..., TagLabeling]:
     """Return a function that starts a labeling of several classes per image."""
-    made: list[TagLabeling] = []
 
     def make(count: int = 3, classes: tuple[str, ...] = ANIMALS, **batch: Any) -> TagLabeling:
-        made.append(TagLabeling(tmp_path, count, classes=classes, **batch))
-        return made[-1]
+        return make_labeling(count, TagLabeling, classes=classes, **batch)
 
-    yield make
-    new_page.close()
-    for labeling in made:
-        labeling.close()
+    return make
 
 
 def chosen(page: Page, *names: str) -> None:
@@ -162,9 +156,10 @@ def test_on_a_phone_by_touch(
 def test_unsent_classes_survive_a_reload(
     page: Page, make_tags: Callable[..., TagLabeling], new_page: Any
 ) -> None:
-    new_page.allowed.append("ERR_CONNECTION_REFUSED")
+    new_page.allowed.append("Failed to load resource")
     labeling = make_tags()
     enter(page, labeling)
+    images_arrived(page, 3)
     labeling.stop()
     page.keyboard.press("2")
     chosen(page, "dog")
@@ -186,7 +181,7 @@ def test_a_review_decides_for_one_of_the_answers(
             page.keyboard.press(key)
         page.keyboard.press("Enter")
         expect(page.locator("#view-end")).to_be_visible()
-    labeling.wait(0)
+    until(ben, lambda: len(labeling.store.answers.events()) == 2)
     anna.goto(labeling.url + "#review")
     anna.reload()
     expect(anna.locator(".tile-label")).to_have_text("Conflict")

@@ -51,7 +51,12 @@ def dot(figure: Figure) -> None:
 
 @pytest.mark.parametrize(
     ("backend", "program", "count"),
-    [("nonsense", DRAW_ALL, 5), ("module://matplotlib_inline.backend_inline", DRAW_ONE, 1)],
+    [
+        ("nonsense", DRAW_ALL, 5),
+        pytest.param(
+            *("module://matplotlib_inline.backend_inline", DRAW_ONE, 1), marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_a_backend_that_is_not_there_is_not_asked_for(
     tmp_path: Path, backend: str, program: str, count: int

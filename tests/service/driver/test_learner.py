@@ -239,7 +239,7 @@ def test_a_busy_pipeline_is_waited_for(
     def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> Any:
         if len(unlabeled) == 1:  # another client's
             entered.set()
-            assert leave.wait(20)
+            assert leave.wait(120)
         return functions.infer(args, unlabeled, ckpt_file)
 
     url = serve(infer_fn=infer)
@@ -249,7 +249,7 @@ def test_a_busy_pipeline_is_waited_for(
         target=urllib3.request, args=("POST", f"{url}/infer"), kwargs={"json": body}
     )
     other.start()
-    assert entered.wait(20)
+    assert entered.wait(120)
     found: list[RoundRecord] = []
     loop = threading.Thread(
         target=lambda: found.extend(run_loop(make_config(url), tmp_path / "run"))
@@ -258,8 +258,8 @@ def test_a_busy_pipeline_is_waited_for(
     time.sleep(0.5)  # it has been refused once or twice
     assert not found and loop.is_alive()
     leave.set()
-    loop.join(30)
-    other.join(20)
+    loop.join(120)
+    other.join(120)
     assert found[-1].labels == 12
 
 

@@ -141,7 +141,7 @@ class Person(threading.Thread):
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "X-Annotator": self._who}
         request = urllib.request.Request(f"{url}api/{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return json.load(response)
 
 

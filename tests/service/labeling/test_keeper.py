@@ -37,7 +37,7 @@ def keep(store: LabelingStore) -> Iterator[Callable[[Path | None], Keeper]]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
