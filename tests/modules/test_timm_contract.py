@@ -20,11 +20,10 @@ from allencv_al.modules.im2vec_encoders import TimmVectorEncoder
 
 PAGE = DocPage("docs/how_to/encoders.md")
 LARGE = "vit_so400m_patch14_siglip_384"  # 384 is no multiple of 14
+DEEP = ("cait_xxs24_224", "convmixer_768_32", "ghostnet_050")
 SAMPLE = (
-    "cait_xxs24_224",
-    "convmixer_768_32",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in DEEP),
     "eva02_tiny_patch14_224",
-    "ghostnet_050",
     "lcnet_035",
     "levit_128s",
     "test_byobnet",

@@ -30,6 +30,7 @@ LINEAR_HEADS = (
 
 # And of the others; every name is tried in the slow test.
 OTHER_HEADS = ("convnext_tiny", "mobilenet_v3_small", "squeezenet1_0")
+LARGE = ("swin_t", "convnext_tiny")  # more than 100 MB
 
 
 @pytest.mark.parametrize("name", LINEAR_HEADS)
@@ -47,7 +48,13 @@ def test_pooling_and_head_give_torchvisions_logits(name: str) -> None:
         assert torch.allclose(logits, network(image), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*LINEAR_HEADS, *OTHER_HEADS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name
+        for name in (*LINEAR_HEADS, *OTHER_HEADS)
+    ],
+)
 def test_weights_with_torchvisions_names_are_read(name: str, tmp_path: Path) -> None:
     with torch.device("meta"):  # random values take most of the time
         state = build_classifier(name).state_dict()
