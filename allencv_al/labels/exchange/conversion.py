@@ -128,7 +128,7 @@ def write_labels(
         labels: The labels.
         placement: Treatment of the image files. Default: copied into class folders, else left
             where they are.
-        address: What comes before the id of an image in a format of addresses, such as
+        address: The part before the id of an image in a format of addresses, such as
             `gs://bucket/photos/`.
 
     Returns:
