@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
@@ -69,7 +69,8 @@ class _ImageFinder:
                 name = self._name_in(place, entry)
             except UnknownNameError:
                 continue
-            return replace(entry, id=name, image=os.path.abspath(place / name))  # noqa: PTH100
+            id = _kept_id(entry.id, name)
+            return replace(entry, id=id, image=os.path.abspath(place / name))  # noqa: PTH100
         return entry
 
     def _at_its_path(self, entry: LabelEntry) -> Iterator[Path]:
@@ -94,3 +95,15 @@ class _ImageFinder:
         places = [Path(os.path.abspath(place)) for place in self._direct]  # noqa: PTH100
         below = [file.relative_to(place) for place in places if file.is_relative_to(place)]
         return min(below, key=lambda path: len(path.parts), default=Path(file.name)).as_posix()
+
+
+def _kept_id(id: str, name: str) -> str:
+    """Return the id of an image: its own, if the path of the file ends so, or else the path.
+
+    A file of objects is named as its image without the extension, which the id then gets.
+    """
+    extension = PurePosixPath(name).suffix
+    for kept in (id, id + extension):
+        if name == kept or name.endswith(f"/{kept}"):
+            return kept
+    return name

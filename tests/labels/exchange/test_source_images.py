@@ -30,6 +30,8 @@ def root(tmp_path: Path) -> Path:
         (LabelEntry("gs://bucket/photos/b/2.png"), "b/2.png"),
         (LabelEntry("C:\\photos\\2.png"), "b/2.png"),
         (LabelEntry("b/2", objects=tagged("cat")), "b/2.png"),
+        (LabelEntry("2.png"), "2.png"),
+        (LabelEntry("2", objects=tagged("cat")), "2.png"),
     ],
 )
 def test_an_image_is_found(given: LabelEntry, id: str, root: Path) -> None:
@@ -42,7 +44,7 @@ def test_an_absolute_path_becomes_one_below_the_images(root: Path, tmp_path: Pat
     [found] = with_image_files([LabelEntry(str(file), str(file))], root / "x.json")
     assert (found.id, found.image) == ("b/2.png", str(file))
     [found] = with_image_files([LabelEntry("2.png")], tmp_path / "no.json", root / "images")
-    assert (found.id, found.image) == ("b/2.png", str(file))
+    assert (found.id, found.image) == ("2.png", str(file))
 
 
 def test_one_name_of_several_files_is_a_fault_and_an_unknown_one_is_none(root: Path) -> None:
