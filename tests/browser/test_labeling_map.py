@@ -206,3 +206,28 @@ def test_without_vectors_the_page_says_how_to_get_them(
     expect(page.locator("#map-empty")).to_contain_text("--embeddings offline")
     expect(page.locator("#map-body")).to_be_hidden()
     assert_accessible(page)
+
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "</canvas><script>alert(2)</script>", "\u202e<b>x"]
+
+
+def test_no_name_is_a_script(page: Page, make_labeling: MakeLabeling) -> None:
+    labeling = make_labeling(8, classes=HOSTILE)
+    store = labeling.store
+    rows = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    store.vectors.add("made", list(store.items.numbers()), rows)
+    with store.database.transaction() as connection:
+        connection.execute("UPDATE item SET id = ? || item", (f"{HOSTILE[0]}.png",))
+    for item in (1, 2, 3):
+        store.answers.add(NewAnswer(HOSTILE[1], f"key-{item}", item, LabelKind.LABEL, item))
+    open_map(page, labeling)
+    shown = page.locator("#map-legend .map-group").all_inner_texts()
+    assert set(HOSTILE) <= set(shown)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#map-tip-name")).to_contain_text(HOSTILE[0])
+    expect(page.locator("#announcer")).to_contain_text(HOSTILE[0])
+    page.locator("#map-frame").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Enter")
+    expect(page.locator("#bulk-grid .tile").first).to_be_visible()
+    assert page.locator("img[src=x], #view-map script").count() == 0

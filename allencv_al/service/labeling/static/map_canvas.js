@@ -5,6 +5,8 @@ const MOST_RATIO = 2; // pixels of the screen per pixel of the page: more are no
 const FADED = 0.18; // share of the color of a point that the legend hides
 const DIMMED = 0.5; // and of one that is not chosen, while others are
 
+const [OUTSIDE, HIDDEN, NONE, COLORED, CHOSEN] = [0, 1, 2, 3, 4]; // layers, from the lowest to the highest
+
 export class MapCanvas {
   constructor(canvas, overlay) {
     this.canvas = canvas;
@@ -32,23 +34,16 @@ export class MapCanvas {
     this.pixels.fill(0);
     const hasChosen = points.isChosen.includes(1);
     const radius = this.#radius(points.length, view.zoom);
-    const strong = groups.map(({ color }) => number(color));
-    const faded = groups.map(({ color }) => number(mixed(color, paper, FADED)));
-    const shown = hasChosen ? groups.map(({ color }) => number(mixed(color, paper, DIMMED))) : strong;
+    const colors = (share) => Uint32Array.from(groups, ({ color }) => number(share === 1 ? color : mixed(color, paper, share)));
     const sprites = groups.map(({ shape, isNone }) => this.#sprite(shape, isNone ? radius * 0.75 : radius));
-    const faint = this.#sprite("circle", radius * 0.6);
-    const rim = this.#sprite("circle", radius + 1.5 * this.ratio);
-    const black = number(ink);
-    const passes = [
-      (point) => !points.isShown[point] && this.#put(view, points, point, faint, faded[of[point]]),
-      (point) => points.isShown[point] && of[point] === 0 && !points.isChosen[point] && this.#put(view, points, point, sprites[0], shown[0]),
-      (point) => points.isShown[point] && of[point] > 0 && !points.isChosen[point] && this.#put(view, points, point, sprites[of[point]], shown[of[point]]),
-      ...(hasChosen ? [
-        (point) => points.isChosen[point] && this.#put(view, points, point, rim, black),
-        (point) => points.isChosen[point] && this.#put(view, points, point, sprites[of[point]], strong[of[point]]),
-      ] : []),
-    ];
-    for (const pass of passes) for (let point = 0; point < points.length; point += 1) pass(point);
+    const all = (sprite) => groups.map(() => sprite);
+    this.#place(points, view, of);
+    this.#put(HIDDEN, of, all(this.#sprite("circle", radius * 0.6)), colors(FADED));
+    for (const layer of [NONE, COLORED]) this.#put(layer, of, sprites, colors(hasChosen ? DIMMED : 1));
+    if (hasChosen) {
+      this.#put(CHOSEN, of, all(this.#sprite("circle", radius + 1.5 * this.ratio)), new Uint32Array(groups.length).fill(number(ink)));
+      this.#put(CHOSEN, of, sprites, colors(1));
+    }
     this.context.putImageData(this.image, -MARGIN, -MARGIN);
   }
 
@@ -82,13 +77,35 @@ export class MapCanvas {
     return Math.min(7 * this.ratio, Math.max(1.1 * this.ratio, 0.2 * free * Math.sqrt(zoom)));
   }
 
-  #put(view, points, point, sprite, color) {
-    const { ratio, stride, pixels, canvas } = this;
-    const x = Math.round(((points.x[point] - view.x) * view.scale + view.width / 2) * ratio);
-    const y = Math.round(((points.y[point] - view.y) * view.scale + view.height / 2) * ratio);
-    if (x < 0 || y < 0 || x >= canvas.width || y >= canvas.height) return;
-    const middle = (y + MARGIN) * stride + x + MARGIN;
-    for (let place = 0; place < sprite.length; place += 1) pixels[middle + sprite[place]] = color;
+  /** Find the pixel and the layer of each point. */
+  #place(points, view, of) {
+    const { ratio, stride, canvas: { width, height } } = this;
+    const { length, x: xs, y: ys, isShown, isChosen } = points;
+    if (this.where?.length !== length) [this.where, this.layers] = [new Int32Array(length), new Uint8Array(length)];
+    const scale = view.scale * ratio;
+    const left = (view.width / 2) * ratio - view.x * scale;
+    const top = (view.height / 2) * ratio - view.y * scale;
+    for (let point = 0; point < length; point += 1) {
+      const x = Math.round(xs[point] * scale + left);
+      const y = Math.round(ys[point] * scale + top);
+      this.where[point] = (y + MARGIN) * stride + x + MARGIN;
+      if (x < 0 || y < 0 || x >= width || y >= height) this.layers[point] = OUTSIDE;
+      else if (isChosen[point]) this.layers[point] = CHOSEN;
+      else if (!isShown[point]) this.layers[point] = HIDDEN;
+      else this.layers[point] = of[point] === 0 ? NONE : COLORED;
+    }
+  }
+
+  /** Draw the points of a layer; the pictures and the colors are those of the groups. */
+  #put(layer, of, sprites, colors) {
+    const { where, layers, pixels } = this;
+    for (let point = 0; point < layers.length; point += 1) {
+      if (layers[point] !== layer) continue;
+      const sprite = sprites[of[point]];
+      const color = colors[of[point]];
+      const middle = where[point];
+      for (let place = 0; place < sprite.length; place += 1) pixels[middle + sprite[place]] = color;
+    }
   }
 
   /** Return the places of a shape's pixels, relative to its middle. */
