@@ -1,3 +1,4 @@
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 from scipy.stats import entropy
 
+import allencv_al
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.instance import Instance
 from allencv_al.tasks import LabelTask, label_task
@@ -95,3 +97,55 @@ def test_a_class_is_judged_with_the_probability_of_the_predicted_one() -> None:
     assert task.judged(item, {"class": "cat"}, ("cat", "dog")) == [("cat", "cat", 0.0)]
     assert task.judged(item.unlabeled(), row, ("cat", "dog")) == []
     assert task.judged(item, {"values": [1.0]}, ("cat", "dog")) == []
+
+
+# Rooms that are about one kind of labels: a model learns it, a file format holds it, and a user's
+# functions return it
+_OF_KINDS = ("data", "tasks", "models", "labels/exchange", "service/pipeline/tasks")
+_PACKAGE = Path(allencv_al.__file__).parent
+_CONCRETE = {
+    target.partition(":")[0] for target in LabelTask.builtin.values() if not target.endswith("base")
+}
+
+
+def test_no_other_room_asks_which_kind_of_labels_it_has() -> None:
+    """A task answers by its methods, so that one of a user's own is no exception anywhere."""
+    found = [
+        f"{path.relative_to(_PACKAGE)}:{line}"
+        for path in sorted(_PACKAGE.rglob("*.py"))
+        if not path.relative_to(_PACKAGE).as_posix().startswith(_OF_KINDS)
+        for line in questions_about_kinds(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'if task == "segmentation": pass',
+        'x = 1 if task.name() in ("multi_label", "other") else 2',
+        "from allencv_al.tasks.detection_task import DetectionTask",
+        "def f():\n    from allencv_al.tasks.base import SingleLabel",
+        "import allencv_al.tasks.multi_label",
+        'match task:\n    case "detection": pass',
+    ],
+)
+def test_a_question_about_the_kind_is_found(line: str) -> None:
+    assert questions_about_kinds(line)
+    assert not questions_about_kinds('TABLE = {"detection": 1}\nlabel_task = "segmentation"')
+
+
+def questions_about_kinds(text: str) -> list[int]:
+    """Return the lines of code that compare with the name of a task, or import one."""
+    lines = []
+    for node in ast.walk(ast.parse(text)):
+        names: set[str] = set()
+        if isinstance(node, ast.Compare | ast.MatchValue):
+            names = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+        elif isinstance(node, ast.Import):
+            names = {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {node.module or "", *(alias.name for alias in node.names)}
+        if names & {*LabelTask.builtin, "SingleLabel", *_CONCRETE}:
+            lines.append(node.lineno)
+    return lines
