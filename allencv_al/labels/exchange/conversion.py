@@ -140,6 +140,8 @@ def write_labels(
     if target.is_dir() or target.is_file():
         raise taken(target)
     is_folder = name in (FOLDERS, *FOLDER_FORMATS)
+    if not any(name == LABELING or entry.label is not None for entry in labels.entries):
+        raise DataError(f"there is nothing to convert: no image has a label ({labels.format})")
     if name != LABELING:
         check_carries(name, labels.task)
     if placement in ("copy", "link") and not is_folder:

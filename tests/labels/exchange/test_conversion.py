@@ -198,6 +198,16 @@ def test_one_label_of_several_annotators_counts_where_a_format_holds_one(
         write_labels(tmp_path / "c.csv", "kaggle", given(("cat", None), ("dog", 3)))
 
 
+def test_without_a_label_only_a_labeling_is_made(photos: Path, tmp_path: Path) -> None:
+    for entries in ([], [LabelEntry("a/1.png", str(photos / "a/1.png"))]):
+        found = SourceLabels(entries, "single_label", (), "test")
+        with pytest.raises(DataError, match=r"nothing to convert: no image has a label \(test\)"):
+            write_labels(tmp_path / "x.csv", "csv", found)
+    assert write_labels(tmp_path / "labeling", LABELING, found) == 0
+    with pytest.raises(DataError, match="nothing to convert"):
+        write_labels(tmp_path / "y.csv", "csv", read_labels(tmp_path / "labeling"))
+
+
 def test_what_does_not_go_together_is_refused(photos: Path, tmp_path: Path) -> None:
     found = source("single_label", photos)
     with pytest.raises(DataError, match="the format csv is no folder of images"):

@@ -118,8 +118,8 @@ def _entries_of(row: Mapping[str, Any], place: str) -> Iterator[LabelEntry]:
     image = row.get(EXPORTED if is_export else IMPORTED)
     keys = _EXPORTED_NAMES if is_export else _NAMES
     names = [image.get(key) for key in keys] if isinstance(image, Mapping) else []
-    name = next((one for one in names if isinstance(one, str) and one), None)
-    if name is None:
+    names = [one for one in names if isinstance(one, str) and one]
+    if not names:
         raise ValueError(f"expected {IMPORTED} or {EXPORTED} with one of {', '.join(keys)}")
     if not is_export:
         annotation: Annotation | None = _annotation([row], None)
@@ -132,7 +132,8 @@ def _entries_of(row: Mapping[str, Any], place: str) -> Iterator[LabelEntry]:
             parts = [*_listed(found, "objects"), *_listed(found, "classifications")]
             annotation = _annotation(parts, _size_of(row))
     objects = None if annotation is None else always(annotation)
-    yield LabelEntry(name, name, place=place, objects=objects)
+    # A global key may be any text; the next name is then that of the file
+    yield LabelEntry(names[0], names[min(1, len(names) - 1)], place=place, objects=objects)
 
 
 def _exported_labels(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -37,9 +37,27 @@ def test_names_of_classes_at_roboflow_may_have_a_blank_before_them() -> None:
     assert tags(found) == {"1.jpg": ["cat"], "2.jpg": ["cat", "black dog"], "3.jpg": []}
 
 
+def test_boxes_of_tensorflow_are_read() -> None:
+    text = (
+        "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+        "1.jpg,40,24,dog,3,4,8,10\n2.jpg,40,24,cat,0,0,5,5\n1.jpg,40,24,cat,1,1,2.5,2\n"
+    )
+    one, two = from_roboflow(text, "here")
+    found = one.objects(None, [])
+    assert found.size == (40, 24)
+    assert [(o.name, o.box) for o in found.objects] == [
+        ("dog", (3, 4, 8, 10)),
+        ("cat", (1, 1, 2.5, 2)),
+    ]
+    assert [o.name for o in two.objects(None, []).objects] == ["cat"]
+    with pytest.raises(DataError, match="line 2: expected an image, a class and xmin, ymin"):
+        from_roboflow(text.replace("3,4,8", "3,,8"), "here")
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
+        ("filename,class,xmin,ymin,xmax,ymax\n1.jpg,a,1,2,3,4\n", "roboflow"),
         ("filename, cat, dog\n1.jpg, 1, 0\n", "roboflow"),
         ("id;breed\r\n1;pug\r\n", "kaggle"),
         ("path,split\n1.png,train\n", None),

@@ -47,6 +47,12 @@ def test_an_export_is_read() -> None:
     assert list(read(exported([], [text]))[0].objects(None, []).tags) == []
 
 
+def test_a_global_key_need_not_be_a_path() -> None:
+    row = {"data_row": {"id": "c1", "external_id": "1.png", "global_key": "key-7"}}
+    [entry] = read(row)
+    assert (entry.id, entry.image) == ("key-7", "1.png")
+
+
 def test_an_image_that_is_not_labeled_yet_has_no_label() -> None:
     assert read({"data_row": {"external_id": "1.png"}, "projects": {}})[0].objects is None
 
