@@ -18,6 +18,8 @@ from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.selection.select_inputs import read_pool
+from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.multi_label import tags_text
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.run_folder import CONFIG_NAME
 from allencv_al.training.validation_split import group_of
@@ -44,6 +46,12 @@ class AuditedImage:
     instance: Instance
     split: str = ""
     group: str = ""
+
+    @property
+    def label(self) -> str | None:
+        """The text of its class or classes; None without a label, and for boxes and masks."""
+        item = self.instance
+        return item.label if item.labels is None else tags_text(item.labels)
 
 
 def split_rank(split: str) -> tuple[int, str]:
@@ -126,12 +134,17 @@ def _of_experiment(
         more = [] if pool is None else experiment.dataset_reader.read(pool)
         asked = [*datasets.train, *(item for item in more if item.id not in known)]
         # What the loop has not asked for is unlabeled, whatever its folder is called
-        parts = [("train", (replace(item, label=labels.get(item.id)) for item in asked))]
+        parts = [("train", (_asked(item, labels, experiment.task) for item in asked))]
     parts += [("validation", datasets.validation or ()), ("test", datasets.test or ())]
     for split, items in parts:
         for item in items:
             group = group_of(item, group_by)
             yield AuditedImage(item, split, "" if group.startswith("id ") else group)
+
+
+def _asked(item: Instance, labels: Mapping[str, str], task: LabelTask) -> Instance:
+    text = labels.get(item.id)
+    return item.unlabeled() if text is None else task.labeled(item, text)
 
 
 def _distinct(images: Iterable[AuditedImage]) -> list[AuditedImage]:

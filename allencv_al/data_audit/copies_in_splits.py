@@ -91,12 +91,11 @@ class Copies:
             # Of equally similar ones the earliest
             earlier.sort(key=lambda link: (-link.score, _rank(images, link.other)))
             across = [one for one in earlier if images[one.other].split != image.split]
-            label = image.instance.label
+            label = image.label
             contrary = [
                 one
                 for one in earlier
-                if None not in (label, images[one.other].instance.label)
-                and label != images[one.other].instance.label
+                if None not in (label, images[one.other].label) and label != images[one.other].label
             ]
             if across:
                 yield CopyFinding("leak", place, *across[0])
@@ -124,7 +123,7 @@ class Copies:
         """Return one image for each split and label of a content, by its first place."""
         found: dict[int, dict[tuple[str, str | None], int]] = defaultdict(dict)
         for place, image in enumerate(images):
-            key = image.split, image.instance.label
+            key = image.split, image.label
             found[self._first[place]].setdefault(key, place)
         return {first: list(places.values()) for first, places in found.items()}
 

@@ -22,12 +22,18 @@ from allencv_al.data_audit.findings import Finding, FindingKind, Suggestion, mos
 from allencv_al.data_audit.held_out_predictions import held_out_probabilities
 from allencv_al.data_audit.image_checks import odd_images, outliers, rare_classes
 from allencv_al.data_audit.image_facts import FoundFacts, ImageFacts, facts_of_images
-from allencv_al.data_audit.label_quality import likely_errors, self_confidence
+from allencv_al.data_audit.label_quality import (
+    likely_errors,
+    likely_errors_of_classes,
+    self_confidence,
+)
 from allencv_al.data_audit.near_duplicates import near_duplicates
 from allencv_al.data_audit.nearest_images import nearest_images, short_vectors
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.pool_scorer import DEFAULT_OPTIONS, ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
+from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.multi_label import tags_text
 
 logger = logging.getLogger(__name__)
 
@@ -128,11 +134,10 @@ class _Audit:
             *self._rare_classes(),
             *self._odd(places, facts, cosines),
         ]
-        labels = [one.label for one in instances]
         return DataAudit(
             most_certain_first(findings),
             images=len(instances),
-            labeled=sum(label is not None for label in labels),
+            labeled=sum(one.is_labeled for one in instances),
             audited_labels=audited,
             instances={one.id: one for one in instances},
             notes=self._notes,
@@ -181,7 +186,15 @@ class _Audit:
     def _label_errors(
         self, places: NDArray[np.int64], short: NDArray[np.float32], copies: Copies
     ) -> tuple[list[Finding], int]:
-        labels = [self._images[place].instance.label for place in places.tolist()]
+        instances = [self._images[place].instance for place in places.tolist()]
+        if any(one.labels is not None for one in instances):
+            return self._errors_of_classes(places, short, copies)
+        labels = [one.label for one in instances]
+        if not any(labels) and any(one.is_labeled for one in instances):
+            self._notes.append(
+                "Boxes and masks were not compared with predictions: only images and copies were "
+                "audited."
+            )
         counts = Counter(label for label in labels if label is not None)
         names = sorted(name for name, count in counts.items() if count >= _LEAST_OF_A_CLASS)
         few = sorted(set(counts) - set(names))
@@ -213,10 +226,63 @@ class _Audit:
             findings.append(self._finding("label_error", place, score, detail, "relabel", name))
         return findings, len(rows)
 
+    def _errors_of_classes(
+        self, places: NDArray[np.int64], short: NDArray[np.float32], copies: Copies
+    ) -> tuple[list[Finding], int]:
+        """Compare each class of images with several by itself: it is there, or it is not."""
+        rows = np.array(
+            [
+                row
+                for row, place in enumerate(places.tolist())
+                if self._images[place].instance.labels is not None
+            ],
+            np.int64,
+        )
+        given = [self._images[place].instance.labels or () for place in places[rows].tolist()]
+        counts = Counter(name for names in given for name in set(names))
+        least = _LEAST_OF_A_CLASS
+        names = [name for name in sorted(counts) if least <= counts[name] <= len(rows) - least]
+        if few := sorted(set(counts) - set(names)):
+            self._notes.append(
+                "Classes that a single image has, or nearly all have, were not compared with "
+                f"predictions: {listed(few)}."
+            )
+        if not names:
+            return [], 0
+        shown = np.array([[name in own for name in names] for own in given])
+        every = copies.groups(self._images)
+        groups = [every[place] for place in places[rows].tolist()]
+        odds = [
+            held_out_probabilities(short[rows], own.astype(np.int64), groups) for own in shown.T
+        ]
+        probabilities = np.stack([of_class[:, 1] for of_class in odds], axis=1)
+        is_error = likely_errors_of_classes(shown, probabilities)
+        findings = []
+        for row in np.flatnonzero(is_error.any(axis=1)).tolist():
+            wrong = np.flatnonzero(is_error[row]).tolist()
+            certainties = np.where(shown[row], 1 - probabilities[row], probabilities[row])
+            parts = [
+                f"{names[column]} is {'said' if shown[row, column] else 'missing'} "
+                f"(predicted {probabilities[row, column]:.0%})"
+                for column in wrong
+            ]
+            changed = set(given[row]) ^ {names[column] for column in wrong}
+            findings.append(
+                self._finding(
+                    "label_error",
+                    int(places[rows[row]]),
+                    float(certainties[wrong].max()),
+                    "; ".join(parts),
+                    "relabel",
+                    tags_text(changed),
+                )
+            )
+        return findings, len(rows)
+
     def _of_copy(self, copy: CopyFinding) -> Finding:
         other = self._images[copy.other]
         where = f" in {other.split}" if other.split else ""
-        called = "" if other.instance.label is None else f", labeled {other.instance.label}"
+        called = "" if other.label is None else f", labeled {other.label}"
         how = "equal to" if copy.is_exact else f"nearly equal ({copy.score:.2f}) to"
         suggestion: Suggestion = "check" if copy.kind == "contradiction" else "drop"
         return self._finding(
@@ -248,13 +314,15 @@ class _Audit:
         # Validation and test sets may be as they are: a model learns from the training images
         splits = {image.split for image in self._images}
         learned = {"train"} if "train" in splits else splits
-        labels = [
-            str(image.instance.label)
+        task = LabelTask.of_instances([image.instance for image in self._images])
+        images = [
+            image.instance
             for image in self._images
-            if image.split in learned and image.instance.label is not None
+            if image.split in learned and image.instance.is_labeled
         ]
-        for name, count, score in rare_classes(labels):
-            detail = f"{count} of {len(labels)} labeled images"
+        shown = [name for image in images for name in set(task.classes_in(image))]
+        for name, count, score in rare_classes(shown):
+            detail = f"{count} of {len(images)} labeled images"
             yield Finding("class_balance", score, label=name, suggestion="label", detail=detail)
 
     def _odd(
@@ -283,7 +351,7 @@ class _Audit:
             id=image.instance.id,
             path=_path(image.instance),
             split=image.split,
-            label=image.instance.label or "",
+            label=image.label or "",
             suggestion=suggestion,
             suggested_label=suggested_label,
             other=other,

@@ -97,6 +97,20 @@ def likely_errors(labels: Labels, probabilities: Array) -> NDArray[np.bool_]:
     return is_error & is_unlike
 
 
+def likely_errors_of_classes(shown: NDArray[np.bool_], probabilities: Array) -> NDArray[np.bool_]:
+    """Return `likely_errors` for each class by itself, where an image may have several: `[N, C]`.
+
+    Args:
+        shown: Whether an image is labeled with a class, `[N, C]`.
+        probabilities: The probability that it shows the class, `[N, C]`.
+    """
+    columns = [
+        likely_errors(own.astype(np.int64), np.stack([1 - share, share], axis=1))
+        for own, share in zip(shown.T, probabilities.T, strict=True)
+    ]
+    return np.stack(columns, axis=1)
+
+
 def _rounded(values: Array) -> NDArray[np.int64]:
     """Return whole numbers with the same sum: those that rounding changed most give way."""
     whole = np.rint(values)

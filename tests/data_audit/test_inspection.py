@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +22,16 @@ Row = tuple[str | None, str, str]
 
 @pytest.fixture
 def predictor(tmp_path) -> Predictor:
+    return predictor_of_two_kinds(tmp_path, 3, 0)
+
+
+def predictor_of_two_kinds(tmp_path: Path, even: float, odd: float) -> Predictor:
+    """Return a predictor that knows vectors of 60 images, the even ones apart from the odd ones."""
     generator = np.random.default_rng(0)
     ids = [str(place) for place in range(60)]
     rows = generator.normal(size=(60, 8)).astype(np.float32)
-    rows[::2] += 3
+    rows[::2] += even
+    rows[1::2] += odd
     np.savez(tmp_path / "vectors.npz", embeddings=rows, ids=np.array(ids))
     return embedding_predictor(str(tmp_path / "vectors.npz"))
 
@@ -101,3 +109,62 @@ def test_only_some_kinds(predictor: Predictor) -> None:
     found = audit(predictor, rows)
     assert found.only([]) == found
     assert set(found.only(["label_error"]).counts()) == {"label_error"}
+
+
+def test_classes_that_are_missing_and_wrongly_said_are_told(tmp_path: Path) -> None:
+    # Even images show a, odd ones b; those of c are drawn by chance
+    generator = np.random.default_rng(1)
+    chosen = set(generator.choice(60, 20, replace=False).tolist())
+    names = [{"ab"[place % 2], *("c" * (place in chosen))} for place in range(60)]
+    names[8] = names[8] - {"a"}
+    names[9] = names[9] | {"a"}
+    images = [
+        AuditedImage(Instance(str(place), np.asarray(scene(place)), labels=tuple(sorted(own))))
+        for place, own in enumerate(names)
+    ]
+    found = audit_images(images, predictor_of_two_kinds(tmp_path, 3, -3))
+    assert (found.labeled, found.audited_labels) == (60, 60)
+    errors = {one.id: one for one in found.findings if one.kind == "label_error"}
+    assert "a is missing (predicted " in errors["8"].detail
+    assert set(json.loads(errors["8"].suggested_label)) == {"a"} | names[8]
+    assert "a is said (predicted " in errors["9"].detail
+    assert set(json.loads(errors["9"].suggested_label)) == names[9] - {"a"}
+    wanted = {id for id, one in errors.items() if "a is" in one.detail or "b is" in one.detail}
+    assert wanted == {"8", "9"}
+
+
+def test_copies_with_other_classes_contradict(predictor: Predictor) -> None:
+    labels = [("a", "b"), ("a", "b"), ("a",), ("b",)]
+    pictures = [0, 0, 0, 1]
+    images = [
+        AuditedImage(Instance(str(place), np.asarray(scene(seed)), labels=own))
+        for place, (seed, own) in enumerate(zip(pictures, labels, strict=True))
+    ]
+    found = audit_images(images, predictor).findings
+    kinds = [
+        (one.kind, one.id) for one in found if one.kind in ("contradiction", "exact_duplicate")
+    ]
+    assert sorted(kinds) == [("contradiction", "2"), ("exact_duplicate", "1")]
+
+
+def test_boxes_are_counted_and_their_images_audited(predictor: Predictor) -> None:
+    box = (0.0, 0.0, 9.0, 9.0)
+    images = [
+        AuditedImage(
+            Instance(
+                str(place),
+                np.asarray(scene(place // 2 if place < 2 else place)),
+                boxes=(box, box),
+                box_labels=("a", "c" if place == 7 else "b"),
+            ),
+            "test" if place == 1 else "train",
+        )
+        for place in range(40)
+    ]
+    found = audit_images(images, predictor)
+    assert (found.labeled, found.audited_labels) == (40, 0)
+    assert "Boxes and masks were not compared with predictions" in found.notes[0]
+    kinds = [(one.kind, one.id, one.label) for one in found.findings]
+    assert ("leak", "1", "") in kinds
+    assert ("class_balance", "", "c") in kinds
+    assert not {"contradiction", "label_error"} & {kind for kind, *_ in kinds}

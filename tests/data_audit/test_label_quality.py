@@ -63,6 +63,22 @@ def test_the_likely_errors_are_those_of_cleanlab(seed: int) -> None:
     assert found.tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_likely_errors_of_several_classes_are_those_of_cleanlab(seed: int) -> None:
+    from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
+
+    generator = np.random.default_rng(seed)
+    truth = generator.random((300, 4)) < [0.5, 0.3, 0.1, 0.7]
+    shown = truth ^ (generator.random(truth.shape) < 0.1)
+    logits = np.where(truth, 2.0, -2.0) + generator.normal(size=truth.shape)
+    probabilities = 1 / (1 + np.exp(-logits))
+    labels = [np.flatnonzero(row).tolist() for row in shown]
+    expected = find_multilabel_issues_per_class(labels, probabilities, n_jobs=1)
+    found = quality.likely_errors_of_classes(shown, probabilities)
+    assert found.sum() > 30
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_class_without_labels_is_never_confident_and_never_suggested() -> None:
     labels, probabilities = noisy(0)
     wider = np.hstack([probabilities * 0.9, np.full((len(labels), 1), 0.1)])

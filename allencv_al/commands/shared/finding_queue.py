@@ -53,8 +53,14 @@ def fill_with_findings(store: LabelingStore, images: Sequence[AuditedImage], tab
         table: The table that `audit --output` wrote, as CSV or JSON lines.
 
     Raises:
-        DataError: It is no such table, or its images are not in the data set.
+        DataError: It is no such table, its images are not in the data set, or their labels are not
+            one class.
     """
+    if any(image.instance.is_labeled and image.instance.label is None for image in images):
+        raise DataError(
+            "--findings: asks for one class per image, and the data has several classes, boxes or "
+            "masks; correct these in their own files, or by label --task"
+        )
     by_id = {image.instance.id: image.instance for image in images}
     questions = _questions(table, by_id)
     labels = {image.instance.label for image in images}

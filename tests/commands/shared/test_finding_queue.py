@@ -18,6 +18,7 @@ from allencv_al.commands.shared.finding_queue import (
 )
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.manifest import ManifestReader
+from allencv_al.data.instance import Instance
 from allencv_al.data_audit.audited_images import AuditedImage, read_audited
 from allencv_al.data_audit.findings import Finding, write_findings
 from allencv_al.labels.label_store import LabelKind
@@ -139,6 +140,12 @@ def test_a_table_of_other_data_or_of_another_kind_is_refused(
         fill_with_findings(store, images, table)
     write_findings(table, [Finding("class_balance", 0.3, label="Emu")])
     with pytest.raises(DataError, match="no finding about an image"):
+        fill_with_findings(store, images, table)
+
+
+def test_labels_of_another_kind_are_refused(store: LabelingStore, table: Path) -> None:
+    images = [AuditedImage(Instance("a", "a.png", labels=("cat", "dog")))]
+    with pytest.raises(DataError, match="asks for one class per image"):
         fill_with_findings(store, images, table)
 
 
