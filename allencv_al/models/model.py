@@ -31,7 +31,7 @@ from allencv_al.tasks.base import LabelTask, label_task
 _LAYERS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.GroupNorm)
 _ONE_VALUE = "Expected more than 1"  # what torch says, of values per channel or spatial elements
 
-OUTPUTS = ("logits", "label_logits", "scores", "embeddings")
+OUTPUTS = ("logits", "label_logits", "scores", "objects", "embeddings")
 """Outputs of a model with one row per image; its task says which of them it has."""
 
 
@@ -207,6 +207,16 @@ class Model(torch.nn.Module, Registrable):
             image: Images `[B, C, H, W]`, float.
         """
         raise NotImplementedError(f"{type(self).__name__} has no embeddings")
+
+    def objects(self, image: Tensor) -> Tensor:
+        """Return the surest objects that are found in each image, float `[B, K, 3 + D]`.
+
+        See `objects` of `Pool`.
+
+        Args:
+            image: Images `[B, C, H, W]`, float.
+        """
+        raise NotImplementedError(f"{type(self).__name__} finds no objects")
 
     @property
     def embedding_scaling(self) -> EmbeddingScaling | None:
@@ -423,10 +433,12 @@ def model_outputs(model: Model, image: Tensor, needs: Collection[str]) -> dict[s
         image: Images `[B, C, H, W]`, float.
         needs: Some of `OUTPUTS`.
     """
-    of_head = set(needs) - {"embeddings"}
+    of_head = set(needs) - {"embeddings", "objects"}
+    # Objects have features of places that no forward returns
+    outputs = {"objects": model.objects(image)} if "objects" in needs else {}
     if "embeddings" not in needs:
-        return head_outputs(model, model(image=image), of_head) if of_head else {}
-    outputs = {"embeddings": model.embed(image)}
+        return outputs | (head_outputs(model, model(image=image), of_head) if of_head else {})
+    outputs["embeddings"] = model.embed(image)
     if of_head:
         inputs = {"image": image}
         if model.takes_embeddings:

@@ -22,7 +22,7 @@ from allencv_al.tasks.base import Judgment, LabelTask
 from allencv_al.tasks.score_axes import Aggregate
 from allencv_al.tasks.unit_scores import aggregated, sigmoid_scores
 
-_LEAST_SCORE = 0.05  # of detections that count; those below are mostly noise
+LEAST_SCORE = 0.05  # of detections that count; those below are mostly noise
 _TOP = 10  # detections
 _LEAST_SHOWN = 0.3  # score of what a person is shown
 _OUTLINE = "#ff3b8d"
@@ -41,6 +41,7 @@ class Detection(LabelTask):
 
     targets: ClassVar[tuple[str, ...]] = ("boxes", "box_labels")
     main_metric: ClassVar[str] = "+mAP"
+    outputs: ClassVar[tuple[str, ...]] = ("scores", "objects", "embeddings")
     record_names: ClassVar[Mapping[str, str]] = {"mAP": "mean_average_precision"}
     # Brust et al., "Active learning for deep object detection", VISAPP 2019: the sum, which takes
     # images with many objects, beats the mean and the maximum
@@ -184,7 +185,7 @@ class Detection(LabelTask):
         doubts = outputs.get("doubts") or [sigmoid_scores(torch.logit(one)) for one in scores]
         # An image at a time: each has another number of boxes
         rows = [
-            aggregated(own[of_image >= _LEAST_SCORE].unsqueeze(0), top=_TOP)
+            aggregated(own[of_image >= LEAST_SCORE].unsqueeze(0), top=_TOP)
             for of_image, own in zip(scores, doubts, strict=True)
         ]
         return torch.cat(rows)

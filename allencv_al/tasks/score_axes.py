@@ -13,3 +13,6 @@ AGGREGATES: tuple[Aggregate, ...] = ("mean", "sum", "max", "top")
 
 `top` is the mean of the most uncertain units.
 """
+
+OBJECT_NUMBERS = ("class", "score", "entropy")
+"""First columns of the objects of an image: class index, score of the detection, its entropy."""

@@ -120,8 +120,8 @@ def by_name(names: list[str]) -> list[str]:
             strategy = QueryStrategy.by_name(name)()
         except TypeError:
             continue
-        # Those of several classes per image have tests of their own
-        if not strategy.needs_trials and "label_logits" not in strategy.needs:
+        # Those of several classes per image, or of boxes, have tests of their own
+        if not strategy.needs_trials and not {"label_logits", "objects"} & strategy.needs:
             found.append(name)
     return found
 

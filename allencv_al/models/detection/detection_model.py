@@ -13,6 +13,7 @@ from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import roi_align
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.vocabulary import Vocabulary
@@ -22,12 +23,15 @@ from allencv_al.metrics.numbers import Average
 from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.feedforward import Count
 from allencv_al.modules.regularizers import RegularizerApplicator
-from allencv_al.tasks.detection_task import sigmoid_class_scores
-from allencv_al.tasks.unit_scores import softmax_scores
+from allencv_al.tasks.detection_task import LEAST_SCORE, sigmoid_class_scores
+from allencv_al.tasks.score_axes import OBJECT_NUMBERS, UNIT_SCORES
+from allencv_al.tasks.unit_scores import sigmoid_scores, softmax_scores
 
 Detections = list[dict[str, Tensor]]
 
 _LONGEST = 1333  # torchvision's default
+_MOST_OBJECTS = 20  # of an image whose features are kept
+_ENTROPY = UNIT_SCORES.index("entropy")
 
 _OF_LOSS = "losses."  # prefix of the means of parts of the loss in a checkpoint
 
@@ -136,6 +140,54 @@ class DetectionModel(Model):
         maps = list(maps.values()) if isinstance(maps, Mapping) else [maps]
         coarsest: Tensor = maps[-1]
         return coarsest.mean(dim=(2, 3))
+
+    @overrides
+    def objects(self, image: Tensor) -> Tensor:
+        """Return the 20 surest objects of each image, `[B, 20, 3 + D]`; see `objects` of `Pool`.
+
+        A feature is the mean of the backbone's finest map over the box, scaled to the length 1.
+        Detections of a score below 0.05 are left out.
+
+        Args:
+            image: Images `[B, 3, H, W]`, float, 0 to 1.
+        """
+        maps: list[Tensor] = []
+        padded: list[Any] = []
+        network: Any = self.network
+        hooks = [
+            network.backbone.register_forward_hook(
+                lambda _, __, found: maps.append(_finest(found))
+            ),
+            network.transform.register_forward_hook(lambda _, __, found: padded.append(found[0])),
+        ]
+        try:
+            with torch.autocast(image.device.type, enabled=False):
+                images = [one.float() for one in image]
+                found = self._detect(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        [finest], [inside] = maps, padded
+        rows = finest.new_zeros(len(found), _MOST_OBJECTS, len(OBJECT_NUMBERS) + finest.shape[1])
+        rows[:, :, 0] = -1
+        for place, one in enumerate(found):
+            best = one["scores"].topk(min(_MOST_OBJECTS, len(one["scores"]))).indices
+            best = best[one["scores"][best] >= LEAST_SCORE]
+            doubts = one.get("doubts")
+            if doubts is None:  # a network without classes
+                doubts = sigmoid_scores(torch.logit(one["scores"]))
+            # From pixels of the image to those that the network saw, and to places of its map
+            height, width = inside.image_sizes[place]
+            sides = one["boxes"].new_tensor([width, height] * 2)
+            sides /= one["boxes"].new_tensor([image.shape[3], image.shape[2]] * 2)
+            boxes = one["boxes"][best] * sides
+            scale = finest.shape[3] / inside.tensors.shape[3]
+            of_boxes = roi_align(finest[place : place + 1], [boxes], 1, scale, aligned=True)
+            numbers = [one["labels"][best], one["scores"][best], doubts[best, _ENTROPY]]
+            rows[place, : len(best), : len(OBJECT_NUMBERS)] = torch.stack(numbers, dim=1)
+            vectors = torch.nn.functional.normalize(of_boxes.flatten(1), dim=1)
+            rows[place, : len(best), len(OBJECT_NUMBERS) :] = vectors
+        return rows
 
     @overrides
     def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
@@ -248,6 +300,12 @@ class DetectionModel(Model):
                 }
             )
         return gold
+
+
+def _finest(maps: Any) -> Tensor:
+    """Return the first of a backbone's maps, `[B, C, H, W]`."""
+    found: Tensor = next(iter(maps.values())) if isinstance(maps, Mapping) else maps
+    return found
 
 
 class _ClassHead:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import listed
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
-from allencv_al.tasks.score_axes import AGGREGATES, UNIT_SCORES
+from allencv_al.tasks.score_axes import AGGREGATES, OBJECT_NUMBERS, UNIT_SCORES
 
-ARRAYS = ("logits", "mc_logits", "label_logits", "scores", "embeddings")
+ARRAYS = ("logits", "mc_logits", "label_logits", "scores", "objects", "embeddings")
 """Outputs that can be computed for a pool."""
 
 
@@ -30,6 +30,7 @@ def shapes_of_nothing(classes: int, members: int = 0) -> dict[str, tuple[int, ..
         "mc_logits": (0, members, classes),
         "label_logits": (0, classes),
         "scores": (0, len(UNIT_SCORES), len(AGGREGATES)),
+        "objects": (0, 0, len(OBJECT_NUMBERS)),
         "embeddings": (0, 0),
     }
 
@@ -67,6 +68,7 @@ class PoolOutputs:
         label_logits: Log-odds of each class over its threshold, from 0 on where the model predicts
             it, float32 `[N, C]`.
         scores: Uncertainties, float32 `[N, 3, 4]`; see `LabelTask.unit_scores`.
+        objects: The surest objects found, float32 `[N, K, 3 + D]`; see `Pool`.
         embeddings: Inputs of the last linear layer, float32 `[N, D]`; or the mean of the deepest
             map.
         unreadable: The items that could not be read, each with the cause; not among `ids`.
@@ -78,6 +80,7 @@ class PoolOutputs:
     mc_logits: FloatArray | None = None
     label_logits: FloatArray | None = None
     scores: FloatArray | None = None
+    objects: FloatArray | None = None
     embeddings: FloatArray | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
     cost: EncodingCost | None = None

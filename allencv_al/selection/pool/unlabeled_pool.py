@@ -21,6 +21,7 @@ OUTPUTS = (
     "mc_logits",
     "label_logits",
     "scores",
+    "objects",
     "embeddings",
     "labeled_embeddings",
     "labeled_logits",
@@ -29,7 +30,14 @@ OUTPUTS = (
 """Outputs that a strategy can need."""
 
 # Those with a row for each item, and their dimensions
-_OF_ITEMS = {"logits": 2, "mc_logits": 3, "label_logits": 2, "scores": 3, "embeddings": 2}
+_OF_ITEMS = {
+    "logits": 2,
+    "mc_logits": 3,
+    "label_logits": 2,
+    "scores": 3,
+    "objects": 3,
+    "embeddings": 2,
+}
 _ROWS_AT_A_TIME = 65_536  # a memory-mapped array is checked in blocks, not loaded whole
 _MOST_NAMED = 5
 _MOST_COPIED = 64 * 2**20  # bytes of one array
@@ -50,6 +58,9 @@ class Pool:
         label_logits: Log-odds of each class over its threshold, from 0 on where the model predicts
             it, float `[N, C]`.
         scores: Uncertainties of each item, float `[N, 3, 4]`: axes `UNIT_SCORES`, `AGGREGATES`.
+        objects: The surest objects that a detector finds in each item, float `[N, K, 3 + D]`: the
+            numbers of `OBJECT_NUMBERS`, then a feature of length 1. An item with fewer than K has
+            rows of the class -1 and otherwise 0.
         embeddings: Inputs of the last linear layer, or means of the deepest map, float `[N, D]`.
         labeled_embeddings: Embeddings of the labeled items, float `[L, D]`.
         labeled_logits: Class scores of the labeled items before softmax, float `[L, C]`.
@@ -68,6 +79,7 @@ class Pool:
     mc_logits: FloatArray | None = None
     label_logits: FloatArray | None = None
     scores: FloatArray | None = None
+    objects: FloatArray | None = None
     embeddings: FloatArray | None = None
     labeled_embeddings: FloatArray | None = None
     labeled_logits: FloatArray | None = None

@@ -72,6 +72,7 @@ class QueryStrategy(Registrable):
         **dict.fromkeys(("class_balanced", "mixture", "switch"), f"{_HERE}.combining"),
         "bands": f"{_HERE}.bands",
         **dict.fromkeys(("mmc", "label_cardinality", "cvirs"), f"{_HERE}.several_classes"),
+        "ppal": f"{_HERE}.ppal",
         "strategy_file": f"{_HERE}.strategy_file",
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import Model
 from allencv_al.models.detection.detection_model import DetectionModel
+from allencv_al.models.model import model_outputs
 from allencv_al.predictors.prediction_json import dump_line, rows_of_outputs
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.tasks.base import label_task
 from allencv_al.tasks.score_axes import AGGREGATES
 
 NAMES = Vocabulary({"labels": {"cat": 1, "dog": 1}})
@@ -240,3 +245,45 @@ def test_crowds_from_the_file_to_the_figures_are_those_of_pycocotools(tmp_path: 
         {name: evaluation.stats[place] for name, place in expected.items()}, abs=1e-9
     )
     assert 0 < figures["mAP"] < 1
+
+
+@pytest.mark.parametrize("size", [{}, {"min_size": 128}], ids=["as it is", "resized"])
+def test_a_feature_is_the_mean_of_the_finest_map_over_the_box(size: Any) -> None:
+    model = build(**size).eval()
+    maps: list[torch.Tensor] = []
+    network: Any = model.network
+    network.backbone.register_forward_hook(
+        lambda _, __, found: maps.append(next(iter(found.values())))
+    )
+    detect, boxes = model._detect, torch.tensor([[16.0, 32, 48, 64], [0, 0, 64, 64], [0, 0, 9, 9]])
+    found = {
+        "boxes": boxes,
+        "labels": torch.tensor([1, 0, 1]),
+        "scores": torch.tensor([0.5, 0.9, 0.04]),
+    }
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "scores": torch.zeros(0)}
+    model._detect = lambda images: (detect(images), [found, nothing])[1]  # type: ignore[method-assign]
+    with torch.no_grad():
+        rows = model_outputs(model, IMAGES, {"objects"})["objects"]
+    [finest] = maps
+    cells = finest.shape[-1] / 64
+    assert rows.shape == (2, 20, 3 + finest.shape[1])
+    assert rows[0, :2, :2].tolist() == [[0, pytest.approx(0.9)], [1, 0.5]], "the surest first"
+    assert rows[0, 1, 2].item() == pytest.approx(math.log(2))
+    left, top, right, bottom = (int(value * cells) for value in boxes[0].tolist())
+    mean = finest[0, :, top:bottom, left:right].mean(dim=(1, 2))
+    assert torch.allclose(rows[0, 1, 3:], mean / mean.norm(), atol=1e-5)
+    assert (rows[0, 2:, 0] == -1).all() and (rows[1, :, 0] == -1).all() and not rows[1, :, 1:].any()
+
+
+def test_boxes_are_chosen_by_ppal_and_other_labels_refuse_it() -> None:
+    strategy = QueryStrategy.by_name("ppal")()
+    assert strategy.for_task(label_task("detection")).needs == {"objects"}
+    for other in ("single_label", "multi_label", "segmentation"):
+        with pytest.raises(
+            ConfigurationError, match='"ppal" reads objects, and labels of the kind'
+        ):
+            strategy.for_task(label_task(other))
+    with torch.no_grad():
+        objects = build(score_thresh=0.2).eval().objects(IMAGES)
+    assert len(strategy.select(Pool(["a", "b"], objects=objects.numpy()), 1)) == 1

@@ -22,6 +22,7 @@ def full_pool() -> Pool:
         mc_logits=generator.standard_normal((8, 4, 3)),
         label_logits=generator.standard_normal((8, 3)),
         scores=generator.standard_normal((8, 3, 4)),
+        objects=generator.standard_normal((8, 2, 7)),
         embeddings=generator.standard_normal((8, 5)),
         labeled_embeddings=generator.standard_normal((2, 5)),
         labeled_logits=generator.standard_normal((2, 3)),

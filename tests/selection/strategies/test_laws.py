@@ -115,7 +115,7 @@ MORE: dict[str, dict[str, Any]] = {
     },
 }
 NAMES = [*QueryStrategy.builtin, *MORE]
-ROWS_OF_POOL = ("label_logits", "logits", "mc_logits", "embeddings")
+ROWS_OF_POOL = ("label_logits", "logits", "mc_logits", "objects", "embeddings")
 ONE_ROW, A_FEW_ROWS, A_FEW_WIDE_ROWS = 1e-9, 0.002, 0.05
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
@@ -154,6 +154,11 @@ def random_pool(seed: int, count: int, levels: int | None = None, classes: int =
         return values
 
     labeled = int(generator.integers(0, 5))
+    objects = np.abs(array(count, 5, 3 + 4))
+    objects[:, :, 0] = generator.integers(-1, classes, (count, 5))
+    objects[objects[:, :, 0] < 0, 1:] = 0
+    objects[:, :, 1] = objects[:, :, 1].clip(0.05, 1)
+    objects.setflags(write=False)
     return Pool(
         [f"photo {number}" for number in generator.permutation(10 * count)[:count]],
         logits=array(count, classes),
@@ -164,6 +169,7 @@ def random_pool(seed: int, count: int, levels: int | None = None, classes: int =
         labeled_labels=generator.integers(0, classes, labeled),
         target_mc_logits=array(3, 4, classes),
         label_logits=array(count, classes),
+        objects=objects,
         labeled_counts=generator.integers(0, 2, (labeled, classes)),
     )
 

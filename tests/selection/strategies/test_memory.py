@@ -46,6 +46,7 @@ def pool() -> Pool:
         logits=random_rows(COUNT, 10),
         mc_logits=random_rows(COUNT, 20, 10),
         label_logits=random_rows(COUNT, 10),
+        objects=np.abs(random_rows(COUNT, 5, 3 + 16)),
         embeddings=random_rows(COUNT, 256),
         labeled_embeddings=random_rows(50, 256),
         labeled_logits=random_rows(50, 10),
