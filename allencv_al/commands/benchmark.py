@@ -129,7 +129,7 @@ def _config(name: str, args: argparse.Namespace, names: list[str], folder: Path)
 def _compare(name: str, args: argparse.Namespace, names: list[str]) -> ComparisonSummary | None:
     from allencv_al.common.config.params import Params
     from allencv_al.comparison.benchmark_sets import among_candidates
-    from allencv_al.comparison.cells import check_comparison, parse_strategies
+    from allencv_al.comparison.cells import parse_strategies
     from allencv_al.comparison.comparison import ComparisonOptions, check_baseline, compare
     from allencv_al.comparison.plan import PLAN_NAME
 
@@ -137,9 +137,8 @@ def _compare(name: str, args: argparse.Namespace, names: list[str]) -> Compariso
     params = Params(_config(name, args, names, folder.parent))
     strategies = among_candidates(parse_strategies(args.strategies), name, args.candidates)
     if args.dry_run:
-        check_comparison(params, strategies, name)
         check_baseline(args.baseline, strategies)
-        sys.stdout.write(f"{name}: no faults found; {len(strategies) * len(args.seeds)} runs\n")
+        sys.stdout.write(comparing.rehearse(params, strategies, args.seeds, name))
         return None
     runs = len(strategies) * len(args.seeds)
     workers, threads = comparing.workers_and_threads(params, runs, args.workers)

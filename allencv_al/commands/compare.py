@@ -56,20 +56,13 @@ def run(args: argparse.Namespace) -> int:
     params = _read_config(args)
     options = _options(args, params)
     if args.dry_run:
-        from allencv_al.active_learning.active_learning_experiment import experiment_class
-        from allencv_al.common.config.params import Params
-        from allencv_al.comparison import cells
         from allencv_al.comparison.comparison import check_baseline
-        from allencv_al.training.experiment import dry_run
 
-        cells.check_comparison(params, options.strategies, options.source)
         if not options.recover:  # a resumed comparison may have more strategies
             check_baseline(options.baseline, options.strategies)
-        first = cells.plan_cells(params, options.strategies, options.seeds[:1], Path())[0]
-        config = Params(first.config)
-        dry_run(config, options.source, experiment_class(config))
-        count = len(options.strategies) * len(options.seeds)
-        sys.stdout.write(f"{args.param_path}: no faults found; {count} runs\n")
+        sys.stdout.write(
+            comparing.rehearse(params, options.strategies, options.seeds, options.source)
+        )
         return 0
     from allencv_al.comparison.comparison import compare
 

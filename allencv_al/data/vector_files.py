@@ -29,6 +29,11 @@ _VECTORS = ("embeddings", "embedding", "vectors", "features")
 _IDS = ("ids", "id", "paths", "path")
 _LABELS = ("labels", "label")
 
+_PICKLED = (
+    "it is no file of NumPy, or holds Python objects, which are never loaded: save ids and labels "
+    "as text (numpy.array(ids, str))"
+)
+
 # What NumPy and zipfile raise for damaged, encrypted or foreign files
 _UNREADABLE = (
     *(OSError, ValueError, EOFError, TypeError, RuntimeError, NotImplementedError),
@@ -85,7 +90,9 @@ def read_vectors(path: Path) -> VectorTable:
     except _UNREADABLE as error:
         if is_machine_fault(error):
             raise
-        raise DataError(f"{path}: cannot be read: {error}; expected {LAYOUT}") from error
+        # NumPy's own advice is to run the code in the file
+        cause = _PICKLED if "pickle" in str(error) else str(error)
+        raise DataError(f"{path}: cannot be read: {cause}; expected {LAYOUT}") from error
     return _checked(path, np.asarray(vectors), ids, labels)
 
 

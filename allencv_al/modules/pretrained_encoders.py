@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from allencv_al.common.errors import AllenCVError, Fault, WeightsError
+from allencv_al.common.errors import AllenCVError, ConfigurationError, Fault, WeightsError
 from allencv_al.common.files.paths import expanded
 from allencv_al.modules.packaged_weights import PACKAGES, PREFIX, packaged_weights
 
@@ -133,9 +133,18 @@ class EncoderName:
         return self._of_timm() if self.library == "timm" else self._of_torchvision()
 
     def config(self) -> dict[str, Any]:
-        """Return the config of a frozen encoder with pretrained weights."""
+        """Return the config of a frozen encoder with pretrained weights.
+
+        Raises:
+            ConfigurationError: It is of open_clip, which has no default weights, and names none.
+        """
         config: dict[str, Any] = {"type": self.library, "model": self.model, "requires_grad": False}
         if self.library == "open_clip":
+            if self.weights is None:
+                raise ConfigurationError(
+                    f"open_clip:{self.model}: names no weights; expected "
+                    f"open_clip:{self.model or 'NAME'}:WEIGHTS or open_clip:FOLDER"
+                )
             return {**config, "model": self.model or None, "weights": self.weights}
         if self.library == "torchvision":
             return {**config, "weights": self.weights or _PUBLISHED}

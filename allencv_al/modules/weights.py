@@ -343,6 +343,7 @@ class _Candidate:
     missing: list[str]
     unexpected: list[str]
     reshaped: list[str]
+    retyped: list[str]
 
     @classmethod
     def of(
@@ -360,6 +361,14 @@ class _Candidate:
             for name in own
             if name in found and found[name].shape != own[name].shape
         ]
+        # Quantized: torch would copy the integers without the scale that belongs to them
+        retyped = [
+            f"{foreign_names[name]} is {found[name].dtype}, expected {own[name].dtype}"
+            for name in own
+            if name in found
+            and own[name].is_floating_point()
+            and not found[name].is_floating_point()
+        ]
         return cls(
             rule,
             prefix,
@@ -367,17 +376,20 @@ class _Candidate:
             [name for name in wanted if name not in found],
             [foreign_names[name] for name in found if name not in own],
             reshaped,
+            retyped,
         )
 
     @property
     def distance(self) -> int:
-        return len(self.missing) + len(self.unexpected) + len(self.reshaped)
+        parts = (self.missing, self.unexpected, self.reshaped, self.retyped)
+        return sum(map(len, parts))
 
     def complaint(self) -> str:
         parts = {
             "missing": self.missing,
             "unexpected": self.unexpected,
             "of another shape": self.reshaped,
+            "of another type": self.retyped,
         }
         found = (
             f"{len(names)} {kind} ({listed(names, MOST_LISTED)})"

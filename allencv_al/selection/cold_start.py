@@ -92,11 +92,6 @@ def _parts(encoder: str, image_size: int | None) -> tuple[Im2VecEncoder, Dataset
 
 
 def _network(name: EncoderName) -> Im2VecEncoder:
-    if name.library == "open_clip" and name.weights is None:  # which has no default ones
-        raise ConfigurationError(
-            f"--embeddings open_clip:{name.model}: names no weights; expected "
-            f"open_clip:{name.model}:WEIGHTS or open_clip:FOLDER"
-        )
     try:
         network: Im2VecEncoder = Im2VecEncoder.from_params(name.config())
     except ConfigurationFaults as error:

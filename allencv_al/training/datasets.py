@@ -103,6 +103,12 @@ def check_learnable(datasets: Datasets, task: LabelTask) -> None:
             "train_data_path: its images may have several classes each, and the model learns "
             f'labels of the kind "{task.name()}"; set its task to "multi_label"'
         )
+    if any(item.label is not None for item in datasets.train):
+        raise DataError(
+            "train_data_path: its images have one class each, and the model learns labels of the "
+            f'kind "{task.name()}"; expected a dataset reader that gives those, or a table with '
+            "their column (labels for several classes)"
+        )
     # Of another kind than the task's: for a model of the user's own that names no task
     if any(item.is_labeled for item in datasets.train):
         return

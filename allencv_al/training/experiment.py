@@ -243,8 +243,11 @@ class Experiment(FromParams):
         if not vocabulary.get_vocab_size(LABEL_NAMESPACE):
             check_learnable(datasets, self.task)
         validation, test = (
-            None if data is None else only_known(data, vocabulary, f"{name}_data_path", self.task)
-            for name, data in (("validation", datasets.validation), ("test", datasets.test))
+            None if data is None else only_known(data, vocabulary, name, self.task)
+            for name, data in (
+                (self._place_of_validation, datasets.validation),
+                ("test_data_path", datasets.test),
+            )
         )
         pool = read_pool(self.dataset_reader, self.pool_data_path) if self.pool_data_path else None
         unlabeled = unlabeled_images(found, pool, reader)
@@ -252,6 +255,11 @@ class Experiment(FromParams):
         present = {f"{name}_data_path": getattr(datasets, name) for name in SPLITS}
         warn_about_copies({name: data for name, data in present.items() if data is not None})
         return datasets, vocabulary
+
+    @property
+    def _place_of_validation(self) -> str:
+        is_path = self.validation_split[0] is None
+        return "validation_data_path" if is_path else "validation_fraction"
 
     def _split(self, datasets: Datasets) -> Datasets:
         fraction, fold, group_by = self.validation_split

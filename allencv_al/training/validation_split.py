@@ -91,7 +91,7 @@ def with_validation(
         seed: Seed of the split.
 
     Raises:
-        DataError: One of the two would have no image.
+        DataError: One of the two would have no image, or no class in common with the other.
     """
     groups = [group_of(item, group_by) for item in train]
     if fold is None:
@@ -117,6 +117,12 @@ def with_validation(
             f"{len(set(groups))} groups would validate; expected some to learn from and some to "
             "validate: more images, a larger share, or smaller groups"
         )
+    learned = {name for item in kept for name in task.classes_in(item)}
+    if task.names_image and all(learned.isdisjoint(task.classes_in(item)) for item in taken):
+        raise DataError(
+            f"validation_fraction: of the {len(taken)} images that would validate, none is of a "
+            "class that is learned; label more images of each class, or take fewer folds"
+        )
     return (
         Dataset(train.reader, kept, train.skipped, train.unreadable),
         Dataset(reader, taken),
@@ -138,6 +144,8 @@ def group_of(item: Instance, group_by: str | None) -> str:
     """
     if group_by is None:
         given = str(item.metadata.get("group") or "").strip()
-        return f"group {given}" if given else f"id {item.id}"
-    found = re.search(group_by, item.id)
-    return f"id {item.id}" if found is None else f"group {found[1]}"
+    else:
+        found = re.search(group_by, item.id)
+        # A group that may be left out of a match names no images either
+        given = "" if found is None else found[1] or ""
+    return f"group {given}" if given else f"id {item.id}"

@@ -49,6 +49,16 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def test_a_dry_run_looks_at_the_data(run: Run, data: Path, tmp_path: Path) -> None:
+    words = ["--data", str(data / "mnist"), "--dry-run"]
+    assert run("mnist", *words)[:2] == (0, "mnist: no faults found; 4 runs\n")
+    (data / "mnist" / "train-images-idx3-ubyte").rename(data / "other-file")
+    (data / "mnist" / "t10k-images-idx3-ubyte").unlink()
+    code, _, err = run("mnist", *words)
+    assert code == 2 and "no such images; IdxReader looks for" in err
+    assert not (tmp_path / "run" / "mnist").exists()
+
+
 def test_a_set_is_compared_by_the_protocol(run: Run, data: Path, tmp_path: Path) -> None:
     code, out, _ = run("mnist", "--data", str(data / "mnist"), "--imbalance", "3")
     assert code == 0

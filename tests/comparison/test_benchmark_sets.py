@@ -39,6 +39,8 @@ def test_weights_stand_behind_the_name() -> None:
     text = encoder_config("open_clip:ViT-B-32:a/b.pth")
     assert text is not None
     assert (text["type"], text["model"], text["weights"]) == ("open_clip", "ViT-B-32", "a/b.pth")
+    with pytest.raises(ConfigurationError, match="open_clip:ViT-B-32: names no weights; expected"):
+        encoder_config("open_clip:ViT-B-32")
 
 
 @pytest.mark.parametrize("name", SETS)

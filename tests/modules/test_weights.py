@@ -84,6 +84,15 @@ def test_a_misfit_names_missing_unexpected_and_reshaped_keys() -> None:
     assert "1 of another shape (0.weight is 2x4x1x1, expected 2x3x1x1)" in message
 
 
+def test_quantized_weights_are_refused() -> None:
+    state = {
+        name: tensor.to(torch.int8) if tensor.is_floating_point() else tensor
+        for name, tensor in network().state_dict().items()
+    }
+    with pytest.raises(WeightsError, match=r"of another type \(0\.weight is torch\.int8, expected"):
+        load_weights(network(), state, "w.pth")
+
+
 def test_nothing_is_copied_from_a_misfit() -> None:
     module = network()
     before = module[0].bias.clone()

@@ -133,6 +133,8 @@ def test_a_label_of_no_class_is_a_label_and_one_of_an_unknown_class_measures_not
     boxes = [Instance("0", pixels, boxes=((0, 0, 1, 1),), box_labels=("owl",))]
     with pytest.raises(DataError, match='set its task to "multi_label"'):
         check_learnable(datasets, SINGLE)
+    with pytest.raises(DataError, match=r'one class each, and the model learns .* "multi_label"'):
+        check_learnable(Datasets(dataset(["cat"]), None, None), task)
     found = Dataset(_Nothing(), boxes)
     assert only_known(found, vocabulary, "x", label_task("detection")) is found
 

@@ -13,8 +13,12 @@ from sklearn.model_selection import StratifiedKFold
 
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationFaults, DataError
+from allencv_al.data.dataset_readers import ImageClassificationDirectory
+from allencv_al.data.dataset_readers.base import Dataset
+from allencv_al.data.instance import Instance
+from allencv_al.tasks.base import label_task
 from allencv_al.training.experiment import Experiment, check_experiment
-from allencv_al.training.validation_split import stratified_parts
+from allencv_al.training.validation_split import group_of, stratified_parts, with_validation
 
 MakeConfig = Callable[..., dict[str, Any]]
 IDS = [f"{number}.jpg" for number in range(103)]
@@ -95,6 +99,19 @@ def test_one_group_cannot_be_split(linear_config: MakeConfig) -> None:
     del config["active_learning"]
     with pytest.raises(DataError, match="0 of 60 images in 1 groups would validate"):
         Experiment.from_checked(Params(config)).prepare()
+
+
+def test_a_group_that_a_match_leaves_out_is_no_group() -> None:
+    names = [group_of(Instance(id, b""), r"^(p\d+_)?img") for id in ("p1_img0", "img1", "img2")]
+    assert names == ["group p1_", "id img1", "id img2"]
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_one_image_of_each_class_cannot_validate(fold: int) -> None:
+    items = [Instance(label, b"", label) for label in "ab"]
+    reader = ImageClassificationDirectory()
+    with pytest.raises(DataError, match=r"none is of a class that is learned; label more images"):
+        with_validation(Dataset(reader, items), label_task(), reader, 0.5, fold, None, 0)
 
 
 def test_faults_are_told_before_anything_is_read(linear_config: MakeConfig) -> None:

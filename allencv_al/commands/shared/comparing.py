@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +177,29 @@ def workers_and_threads(params: Params, runs: int, asked: int | None) -> tuple[i
     workers = min(asked or most or 1, runs)
     # All cores in all: more threads than cores make each run slower than one after the other
     return workers, max(1, (cores or 1) // workers)
+
+
+def rehearse(params: Params, strategies: Mapping[str, Any], seeds: Sequence[int], name: str) -> str:
+    """Do all that precedes the first run of a comparison, and return the result as a line.
+
+    Args:
+        params: The config that the runs share.
+        strategies: The config of each strategy by name.
+        seeds: The numbers of the seeds.
+        name: The name of the config in messages.
+
+    Raises:
+        AllenCVError: Any error that the first run would raise before it reads an image.
+    """
+    from allencv_al.active_learning.active_learning_experiment import experiment_class
+    from allencv_al.common.config.params import Params
+    from allencv_al.comparison import cells
+    from allencv_al.training.experiment import dry_run
+
+    cells.check_comparison(params, strategies, name)
+    config = Params(cells.plan_cells(params, strategies, seeds[:1], Path())[0].config)
+    dry_run(config, name, experiment_class(config))
+    return f"{name}: no faults found; {len(strategies) * len(seeds)} runs\n"
 
 
 def print_summary(summary: ComparisonSummary, folder: Path) -> None:

@@ -96,7 +96,11 @@ class VectorsOfImages(ImageClassificationDirectory):
     def decode(self, instance: Instance) -> Sample:
         row = self._rows.get(instance.id)
         if row is None:
-            raise ImageDecodeError(instance.id, "the file of vectors has none of this id")
+            raise ImageDecodeError(
+                instance.id,
+                "the file of vectors has none of this id; ids are paths below the folder of the "
+                f"images, and its first is {self._table.ids[0]}",
+            )
         return _pixel(self._table.vectors[row])
 
 

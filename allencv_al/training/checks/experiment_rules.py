@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.targets import subclass_of
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.data.instance import Instance
 from allencv_al.models.model import Model
 from allencv_al.modules.image_shape import ImageShape
+from allencv_al.tasks.base import label_task
 from allencv_al.training.checks.model_check import model_faults, normalization_faults
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.validation_split import fold_count
 
+_OF_ONE_CLASS = Instance("", b"", "class")
 _OF_VALIDATION = {"trainer": ("patience", "validation_metric"), "model": ("decision_class",)}
 
 
@@ -69,6 +72,13 @@ def sampling_faults(config: ConfigView) -> Iterator[Fault]:
     sampling = None if loader is None else loader.get("class_sampling")
     if loader is None or sampling in (None, "natural") or not loader.sound("class_sampling"):
         return
+    model_class = None if model is None else subclass_of(model.cls, Model)
+    if model is not None and model_class is not None:
+        task = label_task(model_class.task_in(model))
+        if not task.is_labeled(_OF_ONE_CLASS):  # else all images would count as of one class
+            kind = task.name()
+            message = f'draws by the one class of an image, and the model learns labels of "{kind}"'
+            yield loader.fault("class_sampling", message)
     trainer_class = None if trainer is None else subclass_of(trainer.cls, Trainer)
     if trainer_class is not None and not trainer_class.learns_from_batches:
         message = 'the trainer learns from all images at once; set model.class_weights: "balanced"'

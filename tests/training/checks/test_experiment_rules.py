@@ -100,6 +100,9 @@ def test_classes_are_balanced_once_and_where_batches_are_learned() -> None:
     weighted = {**CONFIG["model"], "class_weights": "balanced"}
     (fault,) = faults(sampling_faults, data_loader=loader, model=weighted)
     assert "correct twice" in fault
+    several = {**CONFIG["model"], "task": "multi_label"}
+    (fault,) = faults(sampling_faults, data_loader=loader, model=several)
+    assert fault.startswith("data_loader.class_sampling: draws by the one class of an image")
 
 
 def test_the_model_has_to_fit_the_images() -> None:
