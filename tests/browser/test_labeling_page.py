@@ -112,6 +112,7 @@ def test_labels_outlive_a_lost_server_and_a_reload(
     new_page.allowed += ["Failed to load resource"]
     page = new_page()
     enter(page, labeling)
+    images_arrived(page, 6)
     press(page, "1")
     labeling.wait(1)
     images_arrived(page, 7)  # the next six are here

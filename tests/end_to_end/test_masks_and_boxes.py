@@ -63,6 +63,7 @@ def predicted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_segmenter_goes_through_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     write(8, 3)
     run(capsys, "train", str(config_of_guide("unet", num_epochs=1)), "-s", "run")
