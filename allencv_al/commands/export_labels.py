@@ -40,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="export every annotator's labels instead of the agreed ones",
     )
     parser.add_argument(
+        "--handed-over",
+        action="store_true",
+        help="export the images that were handed over on the page, with the model's predictions "
+        "to be corrected, instead of the labels",
+    )
+    parser.add_argument(
         "--local-files",
         type=Path,
         metavar="DIR",
@@ -59,7 +65,12 @@ def run(args: argparse.Namespace) -> int:
         holds_objects,
         with_objects,
     )
-    from allencv_al.labels.exchange.exporting import image_files, read_entries, task_of
+    from allencv_al.labels.exchange.exporting import (
+        handed_over,
+        image_files,
+        read_entries,
+        task_of,
+    )
     from allencv_al.labels.exchange.formats import FOLDERS, TEXT_FORMATS
     from allencv_al.labels.exchange.label_studio import with_local_addresses
     from allencv_al.labels.exchange.object_folders import FOLDER_FORMATS, write_object_folder
@@ -72,9 +83,13 @@ def run(args: argparse.Namespace) -> int:
     if not is_folder:
         folders = {image.parent for image in images.values()}
         check_output_files({"--output": args.output}, [args.folder, *sorted(folders)])
-    entries = read_entries(args.folder, images, args.all_answers)
+    if args.handed_over:
+        entries = handed_over(args.folder, images)
+    else:
+        entries = read_entries(args.folder, images, args.all_answers)
     if not entries:
-        raise DataError(f"{args.folder}: there are no labels yet")
+        what = "no images are handed over" if args.handed_over else "there are no labels yet"
+        raise DataError(f"{args.folder}: {what}")
     if holds_objects(args.format, task):
         entries = with_objects(entries, task, classes)
     if args.local_files is not None:

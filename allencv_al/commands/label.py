@@ -49,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         metavar="NAME",
-        help="kind of the labels: multi_label for several classes per image, detection for boxes "
-        "(default: one class per image, or that of the labeling)",
+        help="kind of the labels: multi_label for several classes per image, detection for boxes, "
+        "segmentation for masks that --archive predicts (default: one class per image, or that "
+        "of the labeling)",
     )
     parser.add_argument(
         "-s",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from allencv_al.data.run_lengths import BitMask, coco_counts, mask_of_counts
 
@@ -105,6 +107,20 @@ def turned(mask: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 def layers_of(mask: NDArray[np.uint8]) -> tuple[tuple[int, Region], ...]:
     """Return a mask `[H, W]` as one region for each of its classes but 0, in order."""
     return tuple((int(index), Region.of_mask(mask == index)) for index in np.unique(mask) if index)
+
+
+def palette_png(mask: NDArray[np.uint8], palette: Sequence[int]) -> bytes:
+    """Return a mask `[H, W]` of class indices as a palette PNG.
+
+    Args:
+        mask: The class indices.
+        palette: Red, green and blue of each index.
+    """
+    image = Image.fromarray(mask)
+    image.putpalette(palette)
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
 
 
 def filled(polygon: Sequence[float], size: tuple[int, int]) -> BitMask:

@@ -16,6 +16,8 @@ from allencv_al.data.instance import Instance
 from allencv_al.tasks.score_axes import Aggregate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.Image import Image
     from torch import Tensor
 
@@ -217,6 +219,18 @@ class LabelTask(Registrable):
 
         Args:
             prediction: As above, with places in pixels of the upright image.
+        """
+        return None
+
+    def mask_png(self, text: str, image: str | Path | bytes) -> bytes | None:
+        """Return the mask of a label as a palette PNG of class indices; None if it is no mask.
+
+        Args:
+            text: The text of the label.
+            image: The file of the image, or its content.
+
+        Raises:
+            ImageDecodeError: The file of the mask cannot be read.
         """
         return None
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from allencv_al.common.errors import DataError
-from allencv_al.data.drawn_masks import DrawnMask, Region, layers_of
+from allencv_al.data.drawn_masks import DrawnMask, Region, layers_of, palette_png
 from allencv_al.data.frame import Frame
 from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
@@ -78,7 +78,7 @@ class Segmentation(LabelTask):
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # a request may nest lists without end
             value = None
         if isinstance(value, dict) and isinstance(value.get("png"), str):
             return None
@@ -150,6 +150,21 @@ class Segmentation(LabelTask):
         ranked = sorted(shares.items(), key=lambda item: -item[1])
         seen = [(name, share) for name, share in ranked if share >= _LEAST_SHARE]
         return ", ".join(f"{name} {100 * share:.0f} %" for name, share in seen)
+
+    @overrides
+    def draft(self, prediction: Mapping[str, Any]) -> tuple[str, float] | None:
+        mask = prediction.get("mask")
+        if not isinstance(mask, Mapping) or not isinstance(mask.get("png"), str):
+            return None
+        stored = Image.open(io.BytesIO(base64.b64decode(mask["png"])))
+        # That each of all pixels is right has no probability worth a number
+        return mask_text(np.asarray(stored)), 0.0
+
+    @overrides
+    def mask_png(self, text: str, image: str | Path | bytes) -> bytes | None:
+        mask = self.labeled(Instance("", image), text).mask
+        assert mask is not None
+        return palette_png(load_mask(mask), PALETTE)
 
     @overrides
     def drawn(

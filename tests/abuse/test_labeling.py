@@ -207,10 +207,15 @@ def test_no_acknowledged_label_is_lost_when_the_server_is_killed(
 
 
 NESTED = "[" * 40_000
+HUGE = '{"size": [1000000000, 1000000000], "counts": {}}'
 NO_LABELS: dict[str, list[Any]] = {
     "multi_label": [
         *('["c3"]', '["cat"]', '["c1", 2]', '[["c1"]]', '{"c1": 1}', '"c1"', '["c1",', '[""]'),
         '[{"label": "c1", "x": 1, "y": 2, "width": 3, "height": 4}]',
+    ],
+    "segmentation": [
+        *(HUGE, '{"png": "/etc/passwd"}', '{"size": [1, 1], "counts": {"1": "11"}}', "{}"),
+        '["c1"]',
     ],
     "detection": [
         *('["c1"]', '[{"label": "c1"}]', '{"label": "c1"}', "[[]]"),
@@ -276,6 +281,8 @@ def test_what_is_no_label_of_the_task_is_refused_and_leaves_nothing(
     assert server.resident_mb() - before < 50
     assert "Traceback" not in server.text
     body = {"client_id": "the-right-one", "item": "i1", "kind": "label", "label": "[]"}
+    if task == "segmentation":  # no mask is proposed
+        body = {"client_id": "the-right-one", "item": "i1", "kind": "hand_over"}
     assert post(server.port, "answers", body)[0] == 200
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
         assert [event.client_key for event in store.answers.events()] == ["the-right-one"]

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from allencv_al.common.errors import DataError
+from allencv_al.data.drawn_masks import palette_png
 from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
 from allencv_al.predictors.prediction_json import to_json_value
@@ -128,3 +129,15 @@ def test_a_label_is_drawn_in_the_colors_of_predictions(tmp_path: Path) -> None:
     predicted = task.drawn(image, to_json_value({"mask": palette}))
     np.testing.assert_array_equal(np.asarray(drawn), np.asarray(predicted))
     assert len(np.unique(np.asarray(drawn).reshape(-1, 3), axis=0)) == 2
+
+
+def test_a_prediction_is_a_draft_of_its_pixels():
+    mask = np.array([[0, 1, 255], [2, 2, 0]], np.uint8)
+    task, png = label_task("segmentation"), palette_png(mask, PALETTE)
+    draft = task.draft({"mask": {"png": base64.b64encode(png).decode()}, "shares": {}})
+    assert draft is not None
+    text, _ = draft
+    assert task.problem(text) is None
+    assert load_mask(task.labeled(Instance("a", b""), text).mask).tolist() == mask.tolist()
+    assert task.mask_png(text, b"") == png
+    assert task.draft({"class": "cat"}) is None

@@ -265,8 +265,10 @@ def _picked(
     if len(found.unreadable) > _MOST_NAMED:
         logger.warning("skipped %d unreadable images", len(found.unreadable))
     if args.archive is not None and not store.classes.all():
-        names = predictors[0].model.vocab.get_token_to_index_vocabulary()
-        store.classes.add(list(names), _OWNER)
+        names = list(predictors[0].model.vocab.get_token_to_index_vocabulary())
+        if store.values.names_by_place:
+            names = list(predictors[0].model.class_names())[1:]  # the first one is the background
+        store.classes.add(names, _OWNER)
     picks = picked_images(found, labeled, predictors if args.archive else (), options)
     if args.archive and predictors[0].model.label_task != store.values.task_name:
         # A model of labels of another kind orders the images, and has no guess at their labels

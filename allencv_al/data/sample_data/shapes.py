@@ -6,7 +6,6 @@ Nothing is downloaded, and each label is exact, because it is read from the pixe
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from allencv_al.data.drawn_masks import palette_png
 from allencv_al.data.sample_data.image_folders import Files, write_image_folders
 
 SIDE = 64
@@ -181,19 +180,11 @@ def _files(key: str, prefix: str, count: int) -> Files:
     files: dict[str, NDArray[np.uint8] | bytes] = {}
     for name, image in images.items():
         files[f"images/{name}.png"] = image.pixels
-        files[f"masks/{name}.png"] = _palette_png(image.mask)
+        files[f"masks/{name}.png"] = palette_png(image.mask, _PALETTE)
         files[f"annotations/{name}.json"] = _json({"objects": list(_objects(image))})
     files["labels.jsonl"] = b"".join(_json(_row(*item)) for item in images.items())
     files["instances.json"] = _json(_coco(images))
     return files
-
-
-def _palette_png(mask: NDArray[np.uint8]) -> bytes:
-    image = Image.fromarray(mask)
-    image.putpalette(_PALETTE)
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
 
 
 def _row(name: str, image: ShapesImage) -> dict[str, Any]:

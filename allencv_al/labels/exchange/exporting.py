@@ -12,7 +12,7 @@ from allencv_al.common.files.tables import read_table
 from allencv_al.labels.audit_sample import AUDIT, AuditStore
 from allencv_al.labels.exchange import CARRIED
 from allencv_al.labels.exchange.label_entry import LabelEntry
-from allencv_al.labels.label_store import LabelEvent, LabelStore
+from allencv_al.labels.label_store import LabelEvent, LabelKind, LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.labels.sessions.answers import Answer
 from allencv_al.labels.sessions.label_values import SINGLE_LABEL
@@ -44,6 +44,34 @@ def read_entries(
         )
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
         return list(_all_answers(store, images) if all_answers else _agreed(store, images))
+
+
+def handed_over(folder: Path, images: Mapping[str, Path]) -> list[LabelEntry]:
+    """Return the images that annotators handed over to another program, in the order of asking.
+
+    The label is the model's prediction, to be corrected there; None without one.
+
+    Args:
+        folder: The folder of a labeling, or the run directory of a run that has one.
+        images: The image files by id; see `image_files`.
+
+    Raises:
+        DataError: The folder holds no labeling.
+    """
+    if not (folder / LABELING_NAME).is_file():
+        raise DataError(
+            f"{folder}: expected the folder of a labeling, found none in it"
+            f"{labeling_beside(folder)}"
+        )
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        found = []
+        for number in store.items.handed_over():
+            item = store.items.item(number)
+            label = item.guess[0][0] if item.guess else None
+            file = str(images[item.id]) if item.id in images else None
+            kind = None if label is None else str(LabelKind.LABEL)
+            found.append(LabelEntry(item.id, file, label, kind, source="model"))
+    return found
 
 
 def image_files(folder: Path) -> dict[str, Path]:

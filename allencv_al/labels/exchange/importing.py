@@ -230,7 +230,8 @@ class _Import:
         if file is None:
             raise DataError("its image lies in no file, so that its size is unknown")
         image = self._store.database.path.parent / file
-        return label_of_objects(self._task, entry, image, coordinates=self._coordinates)
+        classes = [*self._classes]
+        return label_of_objects(self._task, entry, image, classes, self._coordinates)
 
     def _number_of(self, label: str) -> int:
         """Return the number of a label, which gets one when it is first given."""

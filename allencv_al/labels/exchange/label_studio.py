@@ -127,7 +127,10 @@ def _of_annotation(base: LabelEntry, annotation: Any) -> LabelEntry:
     if isinstance(ours, dict) and _RESULT in ours:
         if ours[_RESULT] == _digest(annotation.get("result")):
             label, ours = ours.get("label"), {k: v for k, v in ours.items() if k not in _EXACT}
-            return annotated(base, {**annotation, OURS: ours}, label, None)
+            entry = annotated(base, {**annotation, OURS: ours}, label, None)
+            if label is None:
+                entry = replace(entry, objects=_regions(annotation.get("result"), base.place))
+            return entry
         # Changed there: what it is now stands in the result alone
         annotation = {key: value for key, value in annotation.items() if key != OURS}
     label = _choice(annotation)
@@ -225,7 +228,11 @@ def _annotation(entry: LabelEntry, raw: Mapping[str, Any] | None) -> dict[str, A
         "lead_time": entry.seconds,
         OURS: kept_fields(entry),
     }
-    if annotation is not None:
+    if annotation is not None and str(entry.label).startswith("{"):
+        # The text of a mask names classes by their places, which differ in another labeling
+        del found[OURS]["kind"]
+        found[OURS] |= {_RESULT: _digest(result)}
+    elif annotation is not None:
         found[OURS] |= {"label": entry.label, _RESULT: _digest(result)}
     if entry.time is not None:
         found["created_at"] = date_of(entry.time)

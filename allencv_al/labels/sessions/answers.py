@@ -128,7 +128,8 @@ class AnswerStore:
                 an answer given elsewhere in the meantime is not superseded.
             is_imported: Whether the answer was given elsewhere: it is stored even if there are
                 enough answers, and a disagreement goes to the review.
-            source: `page`, or `model` for a prediction that the annotator accepts unseen.
+            source: `page`, `model` for a prediction that the annotator accepts unseen, or `handed
+                over` for a skipped image that another program is to label: it is not asked again.
 
         Raises:
             DataError: The kind does not match the class.

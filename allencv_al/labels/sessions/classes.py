@@ -143,6 +143,11 @@ class ClassStore:
         """
         with self._database.transaction() as connection:
             old = _name_of(connection, class_id)
+            if self._values.names_by_place:
+                raise LabelConflict(
+                    f"masks name their classes by place, so that {repr_json(old)} stays; it can "
+                    "be renamed"
+                )
             used = (
                 "SELECT 1 FROM label_event WHERE label = ? "
                 "UNION ALL SELECT 1 FROM class WHERE name LIKE ? LIMIT 1"

@@ -18,6 +18,7 @@ from allencv_al.labels.database import Database, is_encodable
 from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.label_table import PickedImage, pick_text
 from allencv_al.labels.sessions.agreement import update_agreed_label
+from allencv_al.labels.sessions.schema import HANDED_OVER
 
 _COLUMNS = (
     *("item", "id", "batch", "image", "reason", "guess", "answers", "kind", "class_id"),
@@ -222,6 +223,16 @@ class ItemStore:
                 "OR EXISTS (SELECT 1 FROM standing s WHERE s.item = i.item)"
             )
         }
+
+    def handed_over(self) -> list[int]:
+        """Return the numbers of images that another program is to label, in the order of asking."""
+        rows = self._database.rows(
+            "SELECT i.item FROM item i WHERE i.kind IS NULL AND EXISTS ("
+            "SELECT 1 FROM standing s JOIN label_event e ON e.event_id = s.event_id "
+            "WHERE s.item = i.item AND s.kind = 'skip' AND e.source = ?) ORDER BY i.batch, i.rank",
+            (HANDED_OVER,),
+        )
+        return [item for (item,) in rows]
 
     def batch(self) -> LabelBatch | None:
         """Return the newest batch, if any."""

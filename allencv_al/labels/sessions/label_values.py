@@ -20,7 +20,7 @@ _CREATE = (
     "CREATE TABLE IF NOT EXISTS label_task "
     "(one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL)"
 )
-WIDGETS = ("choices", "boxes", "tags")
+WIDGETS = ("choices", "boxes", "tags", "mask")
 """The parts of the labeling page that edit labels."""
 
 _MARK = "\n"  # no class name contains it
@@ -82,6 +82,11 @@ class LabelValueStore:
         """The part of the labeling page that edits such labels, of `WIDGETS`."""
         task = self.task
         return "choices" if task is None or task.widget is None else task.widget
+
+    @property
+    def names_by_place(self) -> bool:
+        """Whether labels name classes by their place among all, from 1, as pixels of masks do."""
+        return self.widget == "mask"
 
     def set_task(self, name: str) -> None:
         """Set the kind of labels of a labeling.
@@ -188,7 +193,7 @@ class LabelValueStore:
         """Return for each class the number of images whose agreed label has it."""
         found: Counter[int] = Counter()
         task = self.task
-        if task is None:
+        if task is None or self.names_by_place:
             return found
         for text, count in self._database.rows(
             "SELECT c.name, count(i.item) FROM class c "  # noqa: S608  a constant

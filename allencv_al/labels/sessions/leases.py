@@ -9,6 +9,7 @@ from typing import Any
 
 from allencv_al.labels.database import Database
 from allencv_al.labels.sessions.items import SELECT_ITEM, Item, item_of
+from allencv_al.labels.sessions.schema import HANDED_OVER
 
 LEASE_SECONDS = 120.0
 
@@ -19,7 +20,8 @@ _STANDING = "LEFT JOIN standing s ON s.item = i.item AND s.annotator = :who "
 # Answers and leases of others do not yet add up to the required number
 _IS_FREE = (
     "AND i.answers + (SELECT count(*) FROM lease l WHERE l.item = i.item AND l.annotator != :who) "
-    "< :wanted "
+    "< :wanted AND NOT EXISTS (SELECT 1 FROM standing h JOIN label_event e "
+    "ON e.event_id = h.event_id WHERE h.item = i.item AND h.kind = 'skip' AND e.source = :handed) "
 )
 _IS_MINE = "i.item IN (SELECT m.item FROM lease m WHERE m.annotator = :who)"
 _MINE = f"{_OPEN.replace('i.batch', '+i.batch')} AND {_IS_MINE}"  # +: the few leases come first
@@ -170,4 +172,6 @@ class LeaseStore:
 def _values_of_open_batch(connection: sqlite3.Connection, annotator: str) -> dict[str, Any] | None:
     """Return the values that the conditions above name; None if no batch is open."""
     row = connection.execute("SELECT batch, labels_per_image FROM batch WHERE is_open").fetchone()
-    return None if row is None else {"who": annotator, "batch": row[0], "wanted": row[1]}
+    if row is None:
+        return None
+    return {"who": annotator, "batch": row[0], "wanted": row[1], "handed": HANDED_OVER}

@@ -52,11 +52,11 @@ from __future__ import annotations
 from allencv_al.labels.database import Schema
 from allencv_al.labels.label_store import LABEL_EVENTS
 
-PAGE, MODEL, REVIEW = "page", "model", "review"
+PAGE, MODEL, REVIEW, HANDED_OVER = "page", "model", "review", "handed over"
 """Sources of events: an annotator's answer, a prediction that an annotator accepted unseen, and the
 decision of a review."""
 
-ANSWERS = (PAGE, MODEL)
+ANSWERS = (PAGE, MODEL, HANDED_OVER)
 """The sources of answers, which decisions override."""
 
 CREATE_LABELING = (

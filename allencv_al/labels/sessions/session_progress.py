@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import LabelKind
-from allencv_al.labels.sessions.schema import PAGE
+from allencv_al.labels.sessions.schema import HANDED_OVER, PAGE
 
 # Answers or pages: enough to even out single hard images, few enough to follow the pace
 _PACE_STEPS = 20
@@ -29,6 +29,7 @@ class SessionProgress:
         unsure: Images agreed to be unsure.
         unreadable: Images agreed to be unreadable.
         conflicts: Images that need a review.
+        handed_over: Images without an agreed label that another program is to label.
         labels_per_minute: Pace of this annotator; None before there is one.
         seconds_left: Estimated time to the end for all active annotators; None if unknown.
     """
@@ -40,6 +41,7 @@ class SessionProgress:
     unsure: int
     unreadable: int
     conflicts: int
+    handed_over: int
     labels_per_minute: float | None
     seconds_left: float | None
 
@@ -73,12 +75,15 @@ class ProgressStore:
             if kind is None and not is_conflict:
                 left += count * max(wanted - answers, 0)
         # CROSS JOIN makes SQLite begin with the answers, which are fewer than the items
-        [(mine, skipped)] = self._database.rows(
+        [(mine, skipped, handed_over)] = self._database.rows(
             "SELECT (SELECT count(*) FROM standing s CROSS JOIN item j ON j.item = s.item "
             "WHERE j.batch = :batch AND s.annotator = :who AND s.kind != 'skip'), "
             "(SELECT count(DISTINCT j.item) FROM standing s CROSS JOIN item j ON j.item = s.item "
-            "WHERE s.kind = 'skip' AND j.batch = :batch AND j.kind IS NULL AND NOT j.is_conflict)",
-            {"batch": batch, "who": annotator},
+            "WHERE s.kind = 'skip' AND j.batch = :batch AND j.kind IS NULL AND NOT j.is_conflict), "
+            "(SELECT count(DISTINCT j.item) FROM standing s CROSS JOIN item j ON j.item = s.item "
+            "CROSS JOIN label_event e ON e.event_id = s.event_id WHERE s.kind = 'skip' "
+            "AND e.source = :handed AND j.batch = :batch AND j.kind IS NULL AND NOT j.is_conflict)",
+            {"batch": batch, "who": annotator, "handed": HANDED_OVER},
         )
         paces = self._paces()
         together = sum(paces.values())
@@ -86,10 +91,11 @@ class ProgressStore:
             total=total,
             done=kinds.total(),
             mine=mine,
-            skipped=skipped,
+            skipped=skipped - handed_over,
             unsure=kinds[LabelKind.UNSURE],
             unreadable=kinds[LabelKind.UNREADABLE],
             conflicts=conflicts,
+            handed_over=handed_over,
             labels_per_minute=paces.get(annotator),
             seconds_left=60 * left / together if together else None,
         )

@@ -13,6 +13,7 @@ from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.items import LabelBatch
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.labels.sessions.reviews import ReviewFilter
+from allencv_al.labels.sessions.schema import HANDED_OVER, PAGE
 from allencv_al.selection.page_groups import Arrangement, PageGroups
 from allencv_al.selection.pool_map import PoolMap
 from allencv_al.service.labeling import labeling_answers as answers
@@ -174,6 +175,7 @@ class LabelingRoutes:
                 for name, probability in shown
             ],
             label=self._presenter.guessed_label(item),
+            mask=self._presenter.guessed_mask(item),
         )
 
     def finish(self, body: messages.FinishRequest) -> answers.FinishedAnswer:
@@ -191,16 +193,20 @@ class LabelingRoutes:
         """Store an answer; it is on the disk when this responds."""
         annotator = current_annotator()
         check_is_meant(self._store, body, annotator)
+        self._check_is_proposed(body)
+        is_handed_over = body.kind == "hand_over"
         new = NewAnswer(
             annotator,
             body.client_id,
             number_of(body.item),
-            LabelKind(body.kind),
+            LabelKind.SKIP if is_handed_over else LabelKind(body.kind),
             optional_number(body.class_id),
             body.seconds,
             body.label,
         )
-        [stored] = self._presenter.answers([self._store.answers.add(new, body.is_first)])
+        source = HANDED_OVER if is_handed_over else PAGE
+        added = self._store.answers.add(new, body.is_first, source=source)
+        [stored] = self._presenter.answers([added])
         return answers.StoredAnswer(answer=stored, progress=self._progress(annotator))
 
     def undo(self, body: messages.UndoRequest) -> answers.UndoneAnswer:
@@ -321,6 +327,14 @@ class LabelingRoutes:
         """Refuse requests of pages of another labeling, except the poll by which they notice."""
         if flask.request.endpoint != "GET /api/session":
             check_labeling(self._store, flask.request.headers.get(LABELING_HEADER))
+
+    def _check_is_proposed(self, body: messages.AnswerRequest) -> None:
+        """Refuse masks that were not proposed: one may name any file of the server, or any size."""
+        if body.label is None or not self._store.values.names_by_place:
+            return
+        item = self._store.items.item(number_of(body.item))
+        if body.label != self._presenter.guessed_label(item):
+            raise WebError(409, "conflict", "a mask is accepted as it was proposed for the image")
 
     def _check_may_edit(self) -> None:
         batch = self._batch()

@@ -42,7 +42,10 @@ class GivenAnswer(BaseModel):
     seconds: float | None
     time: float
     in_force: bool
-    source: str = Field(description="`page`, `model` for an accepted prediction, or `review`.")
+    source: str = Field(
+        description="`page`, `model` for an accepted prediction, `review`, or `handed over` for a "
+        "skipped image that another program is to label."
+    )
     group: str | None = Field(description="The `client_id` of the page of images, if any.")
 
 
@@ -87,6 +90,7 @@ class ProgressAnswer(BaseModel):
     unsure: int = Field(description="Those done that are marked not sure.")
     unreadable: int = Field(description="Those done that are marked unreadable.")
     conflicts: int = Field(description="Those that a review has to decide.")
+    handed_over: int = Field(description="Those that another program is to label.")
     labels_per_minute: float | None
     seconds_left: float | None
 
@@ -132,7 +136,7 @@ class SessionAnswer(BaseModel):
     title: str
     task: str = Field(description="The kind of labels: `single_label`, `detection` ...")
     widget: str = Field(
-        description="The part of the page that edits them: `choices`, `boxes` or `tags`."
+        description="The part of the page that edits them: `choices`, `boxes`, `tags` or `mask`."
     )
     folder: str = Field(description="The folder with the labels, as the server names it.")
     batch: LabelBatchAnswer
@@ -335,6 +339,10 @@ class GuessAnswer(BaseModel):
     probabilities: list[GuessedClass]
     label: str | None = Field(
         description="The predicted label with ids of classes; null where it is one class."
+    )
+    mask: str | None = Field(
+        description="The predicted mask as a palette PNG of class indices in base64; null for "
+        "other labels."
     )
 
 

@@ -26,7 +26,7 @@ ClientId = Annotated[
         description="Chosen by the client, new for each answer: sent twice, it is stored once.",
     ),
 ]
-AnswerKind = Literal["label", "skip", "unsure", "unreadable"]
+AnswerKind = Literal["label", "skip", "unsure", "unreadable", "hand_over"]
 DecisionKind = Literal["label", "unsure", "unreadable"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -156,6 +157,19 @@ class Presenter:
         if self._store.values.task is None or not item.guess:
             return None
         return self._store.values.numbered(item.guess[0][0])
+
+    def guessed_mask(self, item: Item) -> str | None:
+        """Return the predicted mask as a PNG in base64; None where labels are no masks.
+
+        Raises:
+            DataError: The prediction is no mask.
+            ImageDecodeError: The file of the mask cannot be read.
+        """
+        task = self._store.values.task
+        if task is None or not item.guess:
+            return None
+        png = task.mask_png(item.guess[0][0], self._store.items.image(item))
+        return None if png is None else base64.b64encode(png).decode()
 
     def _labels(self, numbers: Iterable[int | None]) -> dict[int, tuple[str, str | None]]:
         """Return each label as a person reads it, and its text with ids of classes."""

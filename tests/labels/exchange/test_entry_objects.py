@@ -14,6 +14,7 @@ from PIL import Image
 
 from allencv_al.__main__ import main
 from allencv_al.common.errors import DataError
+from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
 from allencv_al.labels.exchange import CARRIED, FORMATS, UPRIGHT
 from allencv_al.labels.exchange.entry_objects import check_carries, label_of_objects, with_objects
@@ -183,6 +184,28 @@ def test_the_commands_carry_classes_of_an_image_from_labeling_to_labeling(
     assert main(["export-labels", str(first), "--format", name, "--output", str(output)]) == 0
     assert main(["import-labels", str(output), str(second)]) == 0
     assert labels(second) == said
+
+
+@pytest.mark.parametrize("name", ["coco", "label-studio", "jsonl"])
+def test_the_commands_carry_masks_with_the_places_of_their_classes(
+    name: str, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    first = make("first", task="segmentation")
+    second = make("second", ("dog", "cat"), task="segmentation")  # in another order
+    lines = write_lines(tmp_path / "x.jsonl", "segmentation")
+    assert main(["import-labels", str(lines), str(first)]) == 0
+    assert labels(first) == LABELS["segmentation"]
+    output = tmp_path / FILES.get(name, "o.json")
+    assert main(["export-labels", str(first), "--format", name, "--output", str(output)]) == 0
+    assert main(["import-labels", str(output), str(second)]) == 0
+    swapped = np.array([0, 2, 1], np.uint8) if name != "jsonl" else np.array([0, 1, 2], np.uint8)
+    task = label_task("segmentation")
+    for id, text in LABELS["segmentation"].items():
+        [mask, other] = [
+            load_mask(task.labeled(Instance(id, b""), one).mask)
+            for one in (text, labels(second)[id])
+        ]
+        assert other.tolist() == swapped[mask].tolist()
 
 
 def test_formats_that_cannot_hold_a_label_say_which_can(make, tmp_path: Path, capsys) -> None:

@@ -11,6 +11,7 @@ import pytest
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.labels.label_store import LabelConflict, LabelKind
+from allencv_al.labels.sessions import label_values
 from allencv_al.labels.sessions.answers import Answer, NewAnswer
 from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
@@ -111,11 +112,14 @@ def test_a_class_alone_is_no_label_of_boxes_nor_boxes_one_of_classes(store: Labe
         answer(store, 1, boxes("c1"))
 
 
-def test_the_kind_of_labels_stays_once_there_are_labels(store: LabelingStore) -> None:
+def test_the_kind_of_labels_stays_once_there_are_labels(
+    store: LabelingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer(store, 1, "[]")
     store.values.set_task("detection")
     with pytest.raises(LabelConflict, match="has labels of the kind detection, expected single"):
         store.values.set_task("single_label")
+    monkeypatch.setattr(label_values, "WIDGETS", ("choices",))
     with pytest.raises(DataError, match="cannot edit labels of the kind segmentation"):
         store.values.set_task("segmentation")
 
@@ -176,3 +180,17 @@ def test_what_are_no_classes_of_an_image_is_refused(make_store: MakeStore, text:
     with pytest.raises(DataError):
         answer(store, 1, text)
     assert store.answers.events() == []
+
+
+def test_classes_of_masks_keep_their_places(make_store: MakeStore) -> None:
+    store = make_store(2, name="masks")
+    store.values.set_task("segmentation")
+    text = '{"size": [1, 2], "counts": {"2": "11"}}'
+    answer(store, 1, text)
+    store.classes.rename(2, "wolf", "Anna")
+    assert store.agreed_labels(1)[0].label == text
+    with pytest.raises(LabelConflict, match='masks name their classes by place, so that "cat"'):
+        store.classes.remove(1, "Anna")
+    for wrong in ("[]", '{"size": [1, 2], "counts": {"1": "zz"}}', "{" * 40_000, '["c1"]'):
+        with pytest.raises(DataError):
+            answer(store, 2, wrong)

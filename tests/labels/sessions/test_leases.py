@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from fixtures.session_answers import SKIP, MakeStore, agreed, label, next_numbers
 
-from allencv_al.labels.label_store import LabelConflict
+from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LabelingStore
+from allencv_al.labels.sessions.schema import HANDED_OVER
 
 
 def test_two_never_get_the_same_image(store: LabelingStore) -> None:
@@ -104,3 +105,26 @@ def test_a_closed_batch_has_no_page(make_store: MakeStore) -> None:
     store.finish(1)
     assert store.leases.free_items("anna") == []
     assert store.leases.take("anna", [1], 1) == []
+
+
+def test_what_is_handed_over_goes_to_no_annotator_until_it_is_undone(
+    store: LabelingStore,
+) -> None:
+    given = store.answers.add(NewAnswer("anna", "h", 1, SKIP), source=HANDED_OVER)
+    store.answers.add(NewAnswer("anna", "s", 2, SKIP))
+    assert next_numbers(store, "ben", 2) == [2, 3]
+    assert [one.item for one, _ in store.leases.next_items("anna", 5, skipped=True)] == []
+    progress = store.counts.progress(1, "anna")
+    assert (progress.handed_over, progress.skipped, progress.done) == (1, 1, 0)
+    assert store.items.handed_over() == [1]
+    store.answers.undo("anna", given.event_id)
+    assert store.items.handed_over() == []
+    assert 1 in next_numbers(store, "anna", 5)
+
+
+def test_a_label_of_another_program_ends_a_hand_over(store: LabelingStore) -> None:
+    store.answers.add(NewAnswer("anna", "h", 1, SKIP), source=HANDED_OVER)
+    store.answers.add(NewAnswer("ben", "i", 1, LabelKind.LABEL, 1), is_imported=True)
+    assert agreed(store)[0] == ("label", "cat")
+    assert store.items.handed_over() == []
+    assert store.counts.progress(1, "anna").handed_over == 0

@@ -1,9 +1,9 @@
 // What a model sees at places of an image: a class for each pixel, or boxes around objects.
 
+import { color, css, paint } from "../mask.js";
 import { element, percent } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const VOID = 255;
 const OPACITY = 0.55;
 const LEAST_SCORE = 0.3;
 
@@ -17,38 +17,13 @@ export function places(answer, image, classes) {
 function mask({ mask, shares = {} }, classes) {
   const canvas = element("canvas", "places", [], { "aria-hidden": "true" });
   canvas.style.opacity = OPACITY;
-  const bytes = Uint8Array.from(atob(mask.png), (letter) => letter.charCodeAt(0));
-  createImageBitmap(new Blob([bytes], { type: "image/png" })).then((stored) => paint(canvas, stored));
+  paint(canvas, mask.png);
   const slider = range("Opacity of the mask", OPACITY, (value) => {
     canvas.style.opacity = value;
   });
   const rows = Object.entries(shares).sort((a, b) => b[1] - a[1]);
   const legend = rows.map(([name, share]) => entry(color(classes.indexOf(name)), name, percent(share)));
   return { overlay: canvas, legend: [slider, list("Classes by their share of the pixels", legend)] };
-}
-
-/** Draw a mask in its colors, but for background and void, where the image is to be seen. */
-function paint(canvas, stored) {
-  canvas.width = stored.width;
-  canvas.height = stored.height;
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  pen.drawImage(stored, 0, 0);
-  const pixels = pen.getImageData(0, 0, canvas.width, canvas.height);
-  const hidden = [color(0), color(VOID)];
-  for (let at = 0; at < pixels.data.length; at += 4) {
-    const found = pixels.data.subarray(at, at + 3);
-    if (hidden.some((one) => one.every((value, place) => value === found[place]))) pixels.data[at + 3] = 0;
-  }
-  pen.putImageData(pixels, 0, 0);
-}
-
-/** Return Pascal VOC's color of a class, as the server's palette has it. */
-function color(index) {
-  return [0, 1, 2].map((channel) => {
-    let value = 0;
-    for (let level = 0; level < 8; level += 1) value |= ((index >> (3 * level + channel)) & 1) << (7 - level);
-    return value;
-  });
 }
 
 function objects(found, image, classes) {
@@ -91,8 +66,4 @@ function entry(of, name, figure) {
   const swatch = element("span", "swatch", [], { "aria-hidden": "true" });
   swatch.style.background = css(of);
   return element("li", "", [swatch, element("span", "legend-name", name), element("span", "legend-figure", figure)]);
-}
-
-function css([red, green, blue]) {
-  return `rgb(${red} ${green} ${blue})`;
 }

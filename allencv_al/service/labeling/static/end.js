@@ -43,7 +43,7 @@ function content(session, outbox, isGone, acts) {
   }
   if (loop?.state === "finished") return ofLoop(loop, batch, session.folder);
   if (batch.state === "done") return loop ? ofLoop(loop, batch, session.folder) : ofFolder(session, [review]);
-  const left = progress.total - progress.done - progress.skipped - progress.conflicts;
+  const left = progress.total - progress.done - progress.skipped - progress.conflicts - progress.handed_over;
   if (left > 0) {
     return { title: "Others have the rest", text: `${count(left, "image")} ${left === 1 ? "is" : "are"} with others now, or in another window of yours. This page continues by itself if one comes back.`, buttons: [review] };
   }
@@ -56,6 +56,11 @@ function content(session, outbox, isGone, acts) {
       return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped and ${progress.skipped === 1 ? "has" : "have"} no label yet. The other labels are stored; you may stop here.`, buttons: [again, undo, review] };
     }
     return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish this round without them; it cannot be opened again.`, buttons: [again, finish, undo, review] };
+  }
+  if (progress.handed_over > 0) {
+    const number = `${count(progress.handed_over, "image")} ${progress.handed_over === 1 ? "is" : "are"} handed over.`;
+    const ways = `allencv-al export-labels ${session.folder} --handed-over writes them for the other program; import-labels brings its labels here.`;
+    return { title: "All but those handed over", text: `${number} ${ways}`, buttons: [...(loop ? [finish] : []), undo, review] };
   }
   if (loop) return { title: `Round ${batch.round} is labeled`, text: `${progress.unsure + progress.unreadable > 0 ? `${labeledText(progress)} ` : ""}The loop continues in a moment. Until then you can undo the last answer (z). ${resultOf(loop)}`, buttons: [finish, undo, review] };
   return ofFolder(session, [review, undo]);

@@ -9,7 +9,7 @@ import { Outbox, imagesOf } from "./outbox.js";
 const AHEAD = 6;
 const GESTURE_MS = 250; // between the two clicks of a double click; labeling takes longer
 const MOST_ELSEWHERE = 200; // images in other windows: as many as the server takes
-const WORDS = { skip: "skipped", unsure: "not sure", unreadable: "unreadable" };
+const WORDS = { skip: "skipped", hand_over: "handed over", unsure: "not sure", unreadable: "unreadable" };
 
 export class Labeler extends EventTarget {
   constructor(stage, outbox, tabs) {
@@ -289,6 +289,7 @@ export class Labeler extends EventTarget {
       this.picker.press(editor.pressed);
       this.#canUndo();
     });
+    editor.addEventListener("hand-over", () => this.answer("hand_over"));
     this.picker.addEventListener("submit", () => editor.key("Enter"));
     const keys = editor.constructor.keys.flatMap(([key, text]) => [element("dt", "", element("kbd", "", key)), element("dd", "", text)]);
     byId("help-list").prepend(...keys);
@@ -413,8 +414,9 @@ export function whoLabels(session) {
 export function paceText(progress) {
   const parts = [];
   if (progress.labels_per_minute) parts.push(`${Math.round(progress.labels_per_minute)} per minute`);
-  const left = progress.total - progress.done - progress.conflicts;
+  const left = progress.total - progress.done - progress.conflicts - progress.handed_over;
   if (progress.seconds_left !== null && left > 0) parts.push(`about ${duration(progress.seconds_left)} left`);
+  if (progress.handed_over) parts.push(`${progress.handed_over} handed over`);
   if (progress.skipped) parts.push(`${progress.skipped} skipped`);
   if (progress.conflicts) parts.push(count(progress.conflicts, "conflict"));
   return parts.join(" · ");
@@ -431,7 +433,8 @@ function givenOf(answers) {
   const given = [];
   const pages = new Map();
   for (const answer of answers) {
-    const one = { item: itemOf(answer), eventId: answer.event_id, kind: answer.kind, className: answer.class_name, text: answer.label };
+    const kind = answer.source === "handed over" ? "hand_over" : answer.kind;
+    const one = { item: itemOf(answer), eventId: answer.event_id, kind, className: answer.class_name, text: answer.label };
     const page = answer.group ? pages.get(answer.group) : null;
     if (page) {
       page.items.push(answer.item);
