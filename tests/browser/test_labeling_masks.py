@@ -63,7 +63,7 @@ def test_a_mask_is_shown_over_the_image_and_accepted(
     zoomed = page.locator("#image").evaluate("image => image.style.transform")
     expect(page.locator("#mask")).to_have_attribute("style", f"opacity: 1; transform: {zoomed};")
     assert_accessible(page)
-    name = press(page, "a")
+    name = press(page, "y")
     assert labeling.wait(1) == {name: mask_text(MASK)}
     proposed(page)
     page.keyboard.press("z")
@@ -86,12 +86,12 @@ def test_an_image_is_handed_over_exported_and_comes_back(
     page.locator("#mask-hand-over").tap()
     expect(page.locator("#file-name")).not_to_have_text(first)
     proposed(page)
-    press(page, "a")
+    press(page, "y")
     expect(page.locator("#mask-empty")).to_be_visible()  # the last one
-    page.keyboard.press("a")
+    page.keyboard.press("Enter")
     expect(page.locator("#hint")).to_contain_text("Press h to hand it over")
     page.keyboard.press("h")
-    expect(page.locator("#view-end")).to_contain_text("2 images are handed over")
+    expect(page.locator("#view-end")).to_contain_text("2 images are handed over", timeout=60_000)
     labeling.wait(1)
     assert labeling.store.leases.next_items("Ben", 6) == []
     export = labeling.folder / "export.json"
@@ -99,4 +99,4 @@ def test_an_image_is_handed_over_exported_and_comes_back(
     assert main([*command, "--format", "label-studio"]) == 0
     assert main(["import-labels", str(export), str(labeling.folder)]) == 0
     assert labeling.wait(2)[first] == mask_text(MASK)
-    expect(page.locator("#view-end")).to_contain_text("1 image is handed over")
+    expect(page.locator("#view-end")).to_contain_text("1 image is handed over", timeout=60_000)

@@ -9,7 +9,7 @@ const VOID = 255;
 
 export class MaskEditor extends LabelEditor {
   static keys = [
-    ["Enter  a", "Accept the mask"], ["h", "Hand the image over to a program that draws masks"],
+    ["Enter  y", "Accept the mask"], ["h", "Hand the image over to a program that draws masks"],
     ["o", "Hide or show the mask"],
   ];
 
@@ -24,7 +24,7 @@ export class MaskEditor extends LabelEditor {
     const opacity = byId("mask-opacity");
     opacity.addEventListener("input", () => this.draw());
     opacity.addEventListener("pointerup", () => opacity.blur()); // keys are commands again
-    const commands = { "mask-accept": "a", "mask-hand-over": "h", "mask-hide": "o" };
+    const commands = { "mask-accept": "y", "mask-hand-over": "h", "mask-hide": "o" };
     for (const [id, key] of Object.entries(commands)) byId(id).addEventListener("click", () => this.key(key));
   }
 
@@ -41,7 +41,7 @@ export class MaskEditor extends LabelEditor {
 
   key(key, event = null) {
     if (key === "Enter" && pressesButton(event)) return false;
-    if (key === "Enter" || key === "a") this.#accept();
+    if (key === "Enter" || key === "y") this.#accept();
     else if (key === "h") this.dispatchEvent(new CustomEvent("hand-over"));
     else if (key === "o") this.isHidden = !this.isHidden;
     else return false;
@@ -50,7 +50,7 @@ export class MaskEditor extends LabelEditor {
   }
 
   choose() {
-    showHint("A mask is accepted as it is (a), or handed over (h).");
+    showHint("A mask is accepted as it is (Enter), or handed over (h).");
   }
 
   /** Return the classes of the mask, as a person reads them. */
@@ -92,7 +92,7 @@ export class MaskEditor extends LabelEditor {
       if (this.item !== item) return;
       this.shares = this.#sharesOf(counts);
       this.label = label;
-      announce(`Proposed mask: ${this.summary()}. a accepts it.`);
+      announce(`Proposed mask: ${this.summary()}. Enter accepts it.`);
     } catch (error) {
       showNotice(error.message);
     }
