@@ -35,8 +35,7 @@ export class BoxEditor extends LabelEditor {
     byId("box-panel").hidden = false;
     stage.tool = this;
     stage.addEventListener("change", () => this.draw());
-    const commands = { "box-new": "n", "box-delete": "Delete", "box-redo": "y", "box-none": "o", "box-done": "Enter" };
-    for (const [id, key] of Object.entries(commands)) byId(id).addEventListener("click", () => this.key(key));
+    this.bind({ "box-new": "n", "box-delete": "Delete", "box-redo": "y", "box-none": "o", "box-done": "Enter" });
   }
 
   get pressed() {

@@ -1,6 +1,6 @@
 // Editors of labels that are more than one class: what the page asks of each, and its undo.
 
-import { showHint } from "./dom.js";
+import { byId, showHint } from "./dom.js";
 
 /**
  * The label of the shown image while it is edited. The page knows no kind of label: it passes on
@@ -77,6 +77,16 @@ export class LabelEditor extends EventTarget {
   }
 
   // -- Of the subclasses -------------------------------------------------------------------------
+
+  /** Let buttons execute the commands of keys, by the ids of the buttons. */
+  bind(commands) {
+    for (const [id, key] of Object.entries(commands)) {
+      byId(id).addEventListener("click", (event) => {
+        if (event.detail > 0) event.currentTarget.blur(); // of a mouse: keys shall not press it again
+        this.key(key);
+      });
+    }
+  }
 
   /** Change the state; changes of one group, such as steps of an arrow, are undone together. */
   change(state, group = null) {

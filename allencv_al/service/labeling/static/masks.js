@@ -24,8 +24,7 @@ export class MaskEditor extends LabelEditor {
     const opacity = byId("mask-opacity");
     opacity.addEventListener("input", () => this.draw());
     opacity.addEventListener("pointerup", () => opacity.blur()); // keys are commands again
-    const commands = { "mask-accept": "y", "mask-hand-over": "h", "mask-hide": "o" };
-    for (const [id, key] of Object.entries(commands)) byId(id).addEventListener("click", () => this.key(key));
+    this.bind({ "mask-accept": "y", "mask-hand-over": "h", "mask-hide": "o" });
   }
 
   open(item, text) {

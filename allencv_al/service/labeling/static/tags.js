@@ -14,8 +14,7 @@ export class TagEditor extends LabelEditor {
     super(stage);
     this.tags = []; // { id, isDraft } in the order of choosing; never changed in place
     byId("tag-panel").hidden = false;
-    const commands = { "tag-redo": "y", "tag-none": "n", "tag-done": "Enter" };
-    for (const [id, key] of Object.entries(commands)) byId(id).addEventListener("click", () => this.key(key));
+    this.bind({ "tag-redo": "y", "tag-none": "n", "tag-done": "Enter" });
   }
 
   get isMultiple() {
