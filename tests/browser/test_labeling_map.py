@@ -231,3 +231,42 @@ def test_no_name_is_a_script(page: Page, make_labeling: MakeLabeling) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#bulk-grid .tile").first).to_be_visible()
     assert page.locator("img[src=x], #view-map script").count() == 0
+
+
+def test_labels_of_several_classes_are_asked_one_by_one(
+    page: Page, make_labeling: MakeLabeling
+) -> None:
+    labeling = make_labeling(8)
+    labeling.store.values.set_task("multi_label")
+    rows = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    labeling.store.vectors.add("made", list(labeling.store.items.numbers()), rows)
+    open_map(page, labeling)
+    expect(page.locator("#map-pages")).to_be_hidden()
+    expect(page.locator("#map-color option")).to_have_text(["State"])
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Space")
+    expect(page.locator("#map-title")).to_have_text("1 image chosen")
+    name = page.locator("#map-tip-name").inner_text()
+    page.keyboard.press("Enter")
+    expect(page.locator("#hint")).to_have_text("1 image of the map comes next.")
+    assert page.locator("#file-name").inner_text() == name
+
+
+def test_the_map_outlives_a_lost_server_and_shows_new_labels(
+    new_page: Any, labeling: Labeling
+) -> None:
+    new_page.allowed += ["Failed to load resource"]
+    page = new_page()
+    open_map(page, labeling)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("g")
+    expect(page.locator("#map-title")).to_have_text("12 images chosen")
+    labeling.stop()
+    page.locator("#map-list").click()
+    expect(page.locator("#notice-text")).to_contain_text("cannot be reached")
+    items = labeling.store.items.numbers()
+    labeling.store.answers.add(NewAnswer("Ben", "bens-key", items["00.png"], LabelKind.LABEL, 1))
+    labeling.start()
+    cat = page.locator("#map-legend button", has_text="cat")
+    expect(cat).to_contain_text("1", timeout=30_000)
+    expect(page.locator("#map-title")).to_have_text("12 images chosen")

@@ -7,12 +7,14 @@ import { meanings } from "./keys.js";
 import { MapCanvas } from "./map_canvas.js";
 import { MODES, colored } from "./map_colors.js";
 import { Points, Window, addCorner } from "./map_points.js";
+import { MapTip } from "./map_tip.js";
 import { look } from "./tiles.js";
 
 const MOST_CHOSEN = 10000; // images that a request names at most
 const NEAR = 12; // pixels around the pointer in which a point is meant
 const HOVER_MS = 60;
 const REFRESH_MS = 10000; // between two readings of the values while others label
+const RETRY_MS = 2000;
 const FIRST_GROWTH = 12;
 const ZOOM_STEP = 1.5;
 const STEPS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
@@ -30,6 +32,7 @@ export class PoolMap {
     this.frame = byId("map-frame");
     this.canvas = new MapCanvas(byId("map-points"), byId("map-overlay"));
     this.view = new Window();
+    this.tip = new MapTip(this.view);
     this.points = null;
     this.version = "";
     this.cursor = -1;
@@ -37,7 +40,6 @@ export class PoolMap {
     this.lasso = [];
     this.pointers = new Map();
     this.hidden = new Set(); // names of groups that the legend hides
-    this.seen = new Map(); // data of images, by id
     this.isOpen = false;
     this.loads = 0;
     this.loadedAt = 0;
@@ -53,8 +55,9 @@ export class PoolMap {
     if (isOther) this.points = null;
     if (key === this.key1) return;
     this.key1 = key;
-    this.seen.clear();
-    if (this.isOpen && performance.now() - this.loadedAt > REFRESH_MS) this.load();
+    this.tip.forget();
+    clearTimeout(this.refreshing);
+    if (this.isOpen) this.refreshing = setTimeout(() => { if (this.isOpen) this.load(); }, Math.max(0, REFRESH_MS - (performance.now() - this.loadedAt)));
   }
 
   /** Show the map. */
@@ -67,7 +70,7 @@ export class PoolMap {
   /** Stop reading values. */
   leave() {
     this.isOpen = false;
-    this.#hideTip();
+    this.tip.hide();
   }
 
   /** Load what has changed. */
@@ -81,12 +84,12 @@ export class PoolMap {
       this.about = about;
       this.#offer();
       if (about.version && !(await this.#loadArrays(load))) return;
-      this.seen.clear();
+      this.tip.forget();
       this.#color();
     } catch (error) {
       if (load !== this.loads || !this.isOpen) return;
-      if (error.code === "other_version") setTimeout(() => { if (load === this.loads && this.isOpen) this.load(); }, 1000);
-      else showNotice(error.message);
+      if (error.code !== "other_version" && !error.isTemporary) showNotice(error.message);
+      else setTimeout(() => { if (load === this.loads && this.isOpen) this.load(); }, RETRY_MS);
     } finally {
       if (load === this.loads) this.frame.setAttribute("aria-busy", "false");
     }
@@ -234,14 +237,14 @@ export class PoolMap {
   async #moveTo(point) {
     this.cursor = point;
     if (point < 0) {
-      this.#hideTip();
+      this.tip.hide();
       this.#draw();
       return;
     }
     this.view.show(this.#place(point));
     this.#draw();
     const found = await this.#showTip(point);
-    if (found && this.cursor === point) announce(`${this.points.isChosen[point] ? "chosen: " : ""}${found.text}`);
+    if (found && this.cursor === point) announce(`${this.points.isChosen[point] ? "chosen: " : ""}${found}`);
   }
 
   // -- What is done with the chosen images ---------------------------------------------------------
@@ -289,50 +292,12 @@ export class PoolMap {
     }
   }
 
-  // -- The image of a point ------------------------------------------------------------------------
-
-  async #data(point) {
-    const id = `i${this.points.items[point]}`;
-    if (!this.seen.has(id)) this.seen.set(id, get("map/image", { item: id }));
-    try {
-      return await this.seen.get(id);
-    } catch {
-      this.seen.delete(id); // asked for again at the next move
-      return null;
-    }
-  }
-
-  async #showTip(point) {
-    this.tipOf = point;
-    const { points } = this;
-    const found = await this.#data(point);
-    if (!found || this.tipOf !== point || this.points !== points || !this.isOpen) return null;
-    const parts = [found.conflict ? "in conflict" : found.label ?? (found.kind && found.kind !== "label" ? found.kind : "no label")];
-    if (found.predicted !== null && byId("map-color").value !== "label") parts.push(`model: ${found.predicted} ${Math.round(100 * found.probability)} %`);
-    byId("map-tip-image").src = found.item.thumb_url;
-    byId("map-tip-name").textContent = found.item.file_name;
-    byId("map-tip-said").textContent = parts.join(", ");
-    byId("map-tip").hidden = false;
-    this.#putTip();
-    return { item: found.item, text: `${found.item.file_name}, ${parts.join(", ")}` };
-  }
-
-  #putTip() {
-    const tip = byId("map-tip");
-    if (tip.hidden || !(this.tipOf >= 0)) return;
-    const [x, y] = this.view.pixel(this.#place(this.tipOf));
-    const { offsetWidth: width, offsetHeight: height } = tip;
-    tip.style.left = `${Math.max(4, Math.min(this.view.width - width - 4, x + 16 + width > this.view.width ? x - 16 - width : x + 16))}px`;
-    tip.style.top = `${Math.max(4, Math.min(this.view.height - height - 4, y - height / 2))}px`;
-  }
-
-  #hideTip() {
-    this.tipOf = -1;
-    byId("map-tip").hidden = true;
+  #showTip(point) {
+    return this.tip.show(this.points.items[point], this.#place(point), byId("map-color").value !== "label");
   }
 
   async #look() {
-    const found = await this.#data(this.cursor);
+    const found = await this.tip.data(this.points.items[this.cursor]);
     if (found) look(found.item);
   }
 
@@ -354,7 +319,7 @@ export class PoolMap {
       const [paper, ink, accent] = ["--card", "--ink", "--accent"].map((name) => style.getPropertyValue(name).trim());
       this.canvas.draw(this.points, this.view, this.colors, { paper: long(paper), ink: long(ink) });
       this.canvas.drawOver(this.lasso, this.cursor < 0 ? null : this.view.pixel(this.#place(this.cursor)), accent);
-      this.#putTip();
+      this.tip.put();
       this.#drawState();
     });
   }
@@ -376,7 +341,7 @@ export class PoolMap {
     }
     byId("map-color").addEventListener("change", () => {
       this.hidden.clear();
-      this.#hideTip();
+      this.tip.hide();
       this.#color();
     });
     byId("map-layout").addEventListener("change", () => this.load());
@@ -392,7 +357,7 @@ export class PoolMap {
     frame.addEventListener("pointerdown", (event) => this.#onDown(event));
     frame.addEventListener("pointermove", (event) => this.#onMove(event));
     for (const kind of ["pointerup", "pointercancel"]) frame.addEventListener(kind, (event) => this.#onUp(event));
-    frame.addEventListener("pointerleave", () => { if (this.pointers.size === 0 && this.tipOf !== this.cursor) this.#hideTip(); });
+    frame.addEventListener("pointerleave", () => { if (this.pointers.size === 0 && this.cursor < 0) this.tip.hide(); });
     frame.addEventListener("dblclick", () => { if (this.cursor >= 0) this.#look(); });
   }
 
@@ -488,7 +453,7 @@ export class PoolMap {
       const point = this.#at(pixel);
       if (point >= 0) this.#showTip(point);
       else if (this.cursor >= 0) this.#showTip(this.cursor);
-      else this.#hideTip();
+      else this.tip.hide();
     }, HOVER_MS);
   }
 }
