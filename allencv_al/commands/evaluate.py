@@ -234,20 +234,31 @@ def _loader_settings(config: Params) -> dict[str, Any]:
 
 @contextmanager
 def _predictions(path: Path | None, model: Model, dataset: Dataset) -> Iterator[BatchHook | None]:
-    """Yield a hook that writes the predictions of each batch; None without an output file."""
+    """Yield a hook that writes the predictions of each batch; None without an output file.
+
+    Places in an image are told in pixels of its file, as those of its label are.
+    """
     if path is None:
         yield None
         return
+    from allencv_al.common.seeding import item_seed
+    from allencv_al.data.frame import load_framed
     from allencv_al.predictors.prediction_json import dump_line, rows_of_outputs
     from allencv_al.training.datasets import texts_of
 
     task = model.task
     labels = {id: task.value(text) for id, text in texts_of(dataset, task).items()}
+    # Decoded once more: batches keep no frames, which only these files need
+    framed = {} if task.names_image else {instance.id: instance for instance in dataset}
     with open_output(path) as file:
 
         def write(ids: list[str], outputs: dict[str, Any]) -> None:
-            rows = rows_of_outputs(model.make_output_human_readable(dict(outputs)), len(ids))
+            readable = model.make_output_human_readable(dict(outputs))
+            rows = rows_of_outputs(readable, len(ids), keeps_pictures=not task.names_image)
             for id, row in zip(ids, rows, strict=True):
+                if (image := framed.get(id)) is not None:
+                    seed = item_seed(0, 0, id)
+                    row = task.in_image(row, load_framed(dataset.reader, image, seed)[1])
                 file.write(dump_line({"id": id, "label": labels.get(id), **row}))
 
         yield write

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 from fixtures.doc_page import DocPage
+from PIL import Image
 
 from allencv_al.__main__ import main
 from allencv_al.data.sample_data.shapes import SHAPES, write_shapes
@@ -139,7 +142,7 @@ def project_of(task: str) -> Project:
     if task == "masks":
         net = {"type": "semantic_segmentation", "num_classes": 4}
         net |= {"encoder": MAPS, "decoder": {"type": "unet"}}
-        reader = {"type": "paired_image", "num_classes": 4}
+        reader = {"type": "paired_image", "num_classes": 4, "augmentation": RESIZED[:1]}
         return Project("segmentation", "miou", "miou", "coco", reader, net)
     pyramid = {"type": "feature_pyramid", "output_channels": 32}
     detector = {"type": "fcos", "backbone": {**pyramid, "backbone": {**MAPS, "skip_levels": 2}}}
@@ -211,7 +214,10 @@ def arguments_of(command: str, project: Project) -> list[str]:
     return {
         "train": lambda: ["train", project.config, "-s", at],
         "find-lr": lambda: ["find-lr", project.config, "-s", at, "--num-batches", "11"],
-        "evaluate": lambda: ["evaluate", project.archive, project.source("test"), "--json"],
+        "evaluate": lambda: [
+            *("evaluate", project.archive, project.source("test"), "--json"),
+            *("--predictions-output-file", f"{at}.jsonl"),
+        ],
         "predict": lambda: ["predict", project.archive, new, "--output-file", f"{at}.jsonl"],
         "serve": lambda: ["serve", project.archive],
         "export": lambda: ["export", project.archive, "--output", f"{at}.onnx"],
@@ -248,6 +254,11 @@ def check(command: str, project: Project, out: str) -> None:
         assert Path(f"{at}/lr-losses.json").is_file()
     elif command == "evaluate":
         assert 0 <= json.loads(out)[project.metric] <= 1
+        rows = lines_of(f"{at}.jsonl")
+        assert len(rows) == 4
+        for mask in (row["mask"] for row in rows if "mask" in row):
+            picture = Image.open(io.BytesIO(base64.b64decode(mask["png"])))
+            assert picture.size == (64, 64)  # as the file, which the reader makes smaller
     elif command == "predict":
         assert [Path(row["image_path"]).suffix for row in lines_of(f"{at}.jsonl")] == [".png"] * 4
     elif command == "export":
