@@ -117,8 +117,8 @@ def _entries_of(row: Mapping[str, Any], place: str) -> Iterator[LabelEntry]:
     is_export = EXPORTED in row
     image = row.get(EXPORTED if is_export else IMPORTED)
     keys = _EXPORTED_NAMES if is_export else _NAMES
-    names = [image.get(key) for key in keys] if isinstance(image, Mapping) else []
-    names = [one for one in names if isinstance(one, str) and one]
+    values = [image.get(key) for key in keys] if isinstance(image, Mapping) else []
+    names = [one for one in values if isinstance(one, str) and one]
     if not names:
         raise ValueError(f"expected {IMPORTED} or {EXPORTED} with one of {', '.join(keys)}")
     if not is_export:
