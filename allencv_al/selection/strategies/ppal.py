@@ -44,7 +44,7 @@ class PlugAndPlay(QueryStrategy):
 
     Args:
         candidates_per_pick: Number of the most uncertain images for each pick; the paper's delta.
-        alpha: How soon the weight of a class grows with its difficulty.
+        alpha: Curvature: a small one lets the weight of a class grow early with its difficulty.
         beta: Largest growth of the weight, as a share of it.
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
             for every value.

@@ -24,10 +24,8 @@ from allencv_al.data.dataset_readers.objects.image_objects import (
     AnnotatedObject,
     Annotation,
     Box,
-    Coordinates,
     ObjectInstances,
     Size,
-    Target,
     numbers_of,
     short,
 )
@@ -59,32 +57,23 @@ class CocoReader(AnnotationFileReader):
         PATH/annotations/instances_train2017.json
         PATH/train2017/000000000009.jpg
 
-    The path is the JSON file, or a folder with one such file in it or in its `annotations`. Images
-    lie where `image_dir` says. Polygons are filled as COCO does, so that a mask has the pixels that
-    pycocotools gives; of objects that overlap, the later one covers the earlier. An image that the
-    file lists without an annotation has no objects; in a file without `annotations` all images are
-    unlabeled. An annotation without a box or a region is the class of its image. A crowd
-    (`iscrowd`) is neither learned nor judged: it comes into `ignored` of the instance, and is void
-    (255) in masks. `image_id` comes into the metadata. Faults are errors that name the entry, all
-    at once. A box over the border is cut there; one without area is left out. An image's id is its
-    `file_name`.
+    The path is the JSON file, or a folder with one such file in it or in its `annotations`. Without
+    `image_dir`, the name behind `instances_` (`train2017`) may be a folder of images, too. Without
+    `classes`, categories count in the order of their ids. Polygons are filled as COCO does, so that
+    a mask has the pixels that pycocotools gives; of objects that overlap, the later one covers the
+    earlier. An image that the file lists without an annotation has no objects; in a file without
+    `annotations` all images are unlabeled. An annotation without a box or a region is the class of
+    its image. A crowd (`iscrowd`) is neither learned nor judged: it comes into `ignored` of the
+    instance, and is void (255) in masks. `image_id` comes into the metadata. Faults are errors that
+    name the entry, all at once. A box over the border is cut there; one without area is left out.
+    An image's id is its `file_name`.
 
     Args:
         augmentation: Transforms, applied to each image with its objects in the order given.
             Default: none.
-        image_dir: Folder of the images, seen from the JSON file's folder. Default: the first that
-            has the first image, of the JSON file's folder, `images` in it, the folder above it,
-            `images` there, and in each of these the name behind `instances_` (`train2017`).
-        target: Labels of the images: "boxes", "masks" (a class index for each pixel, 0 where no
-            object is) or "labels" (the classes of all objects).
-        classes: For masks: the class names in the order of their indices, from 1. Default: the
-            categories in the order of their ids.
         crowd: Treatment of annotations with `iscrowd`: "ignore" or "keep".
         keypoints: Whether to read keypoints beside boxes; an object without them has absent ones.
-        coordinates: Pixels that objects refer to where an image has an EXIF orientation: "upright",
-            "stored" (the orientation ignored), or "auto" for those whose size the file names; if
-            both have it, an error.
-        kwargs: The parameters that all readers have.
+        kwargs: The parameters that all readers of such a file have.
     """
 
     layout: ClassVar[str] = "a COCO file of instances (.json), and the images that it lists"
@@ -92,15 +81,11 @@ class CocoReader(AnnotationFileReader):
     def __init__(
         self,
         augmentation: list[ImageTransform] | None = None,
-        image_dir: str | None = None,
-        target: Target = "boxes",
-        classes: list[str] | None = None,
         crowd: Literal["ignore", "keep"] = "ignore",
         keypoints: bool = False,
-        coordinates: Coordinates = "auto",
         **kwargs: Any,
     ) -> None:
-        super().__init__(augmentation, image_dir, target, classes, coordinates, **kwargs)
+        super().__init__(augmentation, **kwargs)
         self.crowd = crowd
         self.keypoints = keypoints
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.objects.annotated_images import AnnotatedImageReader, Parser
 from allencv_al.data.dataset_readers.objects.image_objects import AnnotatedObject, Annotation
 from allencv_al.data.image_io import ImageFrame
@@ -122,3 +123,14 @@ def test_a_path_of_another_kind_is_an_error(path: str, message: str, write: Writ
     root = write("images/a.png")
     with pytest.raises(DataError, match=message):
         read(f"{root}{path}" if path.startswith("::") else root / path)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("a.tar.gz", "an archive; unpack it"), ("a.json", "a file"), ("none", "nothing")],
+)
+def test_what_is_no_folder_is_said(tmp_path: Path, name: str, found: str) -> None:
+    if name != "none":
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match=f"JSON files under the same names, found {found}"):
+        DatasetReader.from_params("image_annotation").read(tmp_path / name)
