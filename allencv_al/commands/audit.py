@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Audit the images; write the findings."""
     from allencv_al.data_audit.audit_report import write_audit_report
-    from allencv_al.data_audit.audited_images import read_audited
+    from allencv_al.data_audit.audited_images import read_audited, seconds_of_annotators
     from allencv_al.data_audit.findings import finding_lines, write_findings
     from allencv_al.data_audit.inspection import audit_images
     from allencv_al.selection.pool.embedding_store import store_at
@@ -88,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         store=store_at(args.embedding_cache),
     )
-    audit = audit_images(images, _predictor(args, images), options).only(args.only)
+    seconds = seconds_of_annotators(args.source)
+    audit = audit_images(images, _predictor(args, images), options, seconds).only(args.only)
     if args.output is None:
         sys.stdout.writelines(finding_lines(audit.findings))
     else:
@@ -146,6 +147,8 @@ def _predictor(args: argparse.Namespace, images: Sequence[AuditedImage]) -> Pred
 def _log_summary(audit: DataAudit) -> None:
     for note in audit.notes:
         logger.warning("%s", note)
+    for annotator in audit.annotators:
+        logger.info("%s", annotator)
     counts = audit.counts()
     found = ", ".join(f"{kind} {count}" for kind, count in counts.items())
     logger.info(
@@ -165,8 +168,9 @@ DATA is one of
 There is one row for each finding, the most certain first: kind, path, score (0 to 1), suggestion
 (relabel, drop, check, label), suggested_label, label, split, id, other (the image that it copies)
 and detail. Kinds: unreadable, leak (one image in two splits), contradiction (one image with two
-labels), split_group (a group in two splits), label_error, exact_duplicate, near_duplicate,
-class_balance, outlier, blurred, dark, bright, odd_size.
+labels), split_group (a group in two splits), label_error, second_opinion (its
+annotators do not agree well enough), exact_duplicate, near_duplicate, class_balance, outlier,
+blurred, dark, bright, odd_size.
 
 Nothing is changed. Embeddings and facts of images are kept, so a second audit takes seconds.
 """

@@ -13,9 +13,10 @@ from allencv_al.common.errors import ImageDecodeError
 from allencv_al.data.instance import Instance
 from allencv_al.data_audit.findings import KINDS, Finding, FindingKind
 from allencv_al.data_audit.inspection import DataAudit
+from allencv_al.data_audit.second_opinions import AnnotatorFigures
 from allencv_al.labels.contact_sheet import thumbnail_png_bytes
 from allencv_al.reports import figure_formats as formats
-from allencv_al.reports.page import write_page
+from allencv_al.reports.page import TextTable, write_page
 from allencv_al.reports.pictures import picture_address
 
 MOST_OF_A_KIND = 60
@@ -27,6 +28,7 @@ TITLES: dict[FindingKind, str] = {
     "contradiction": "One image, two labels",
     "split_group": "Groups in two splits",
     "label_error": "Suspected label errors",
+    "second_opinion": "Worth another opinion",
     "exact_duplicate": "Equal images",
     "near_duplicate": "Nearly equal images",
     "class_balance": "Rare classes",
@@ -43,6 +45,8 @@ _HINTS: dict[FindingKind, str] = {
     "split_group": "Images of one group, such as a patient or a video, are in two splits.",
     "label_error": "Models that have not seen the image predict another class. Labels that a query "
     "strategy asked for look wrong more often than others.",
+    "second_opinion": "By all its labels and the predictions of models, its label is less "
+    "likely than not, or another one is likelier; the most urgent first.",
     "exact_duplicate": "All pixels are equal.",
     "near_duplicate": "One picture, resized, recompressed, cropped, brightened or mirrored.",
     "class_balance": "Less than a tenth of the mean number of images of a class.",
@@ -127,11 +131,31 @@ def write_audit_report(path: Path, audit: DataAudit, name: str, table: Path | No
             **{TITLES[kind]: formats.count(len(found)) for kind, found in groups.items() if found},
         },
         notes=audit.notes,
-        sections={kind: TITLES[kind] for kind in kinds},
+        sections={
+            **({"annotators": "Annotators"} if audit.annotators else {}),
+            **{kind: TITLES[kind] for kind in kinds},
+        },
         kinds=kinds,
+        annotators=_annotator_table(audit.annotators),
         findings=len(audit.findings),
         table_name="" if table is None else table.name,
     )
+
+
+def _annotator_table(annotators: Sequence[AnnotatorFigures]) -> TextTable:
+    columns = ("Annotator", "Labels", "Shared with others", "As the consensus", "Weight", "Seconds")
+    rows = [
+        (
+            one.name,
+            formats.count(one.labels),
+            formats.count(one.shared),
+            "–" if one.agreement is None else formats.percent(one.agreement),
+            f"{one.weight:.2f}",
+            "–" if one.seconds is None else f"{one.seconds:.1f}",
+        )
+        for one in annotators
+    ]
+    return TextTable("Annotators", columns, rows)
 
 
 class _Shown:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allencv_al.common.files.paths import split_path
@@ -17,6 +18,11 @@ from allencv_al.data.dataset_readers.manifest import ManifestReader
 from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.sessions.agreement import (
+    class_numbers_given,
+    median_seconds_by_annotator,
+)
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.selection.select_inputs import read_pool
 from allencv_al.tasks.base import LabelTask
 from allencv_al.tasks.multi_label import tags_text
@@ -41,11 +47,14 @@ class AuditedImage:
         instance: The image; its id is unique in the data set.
         split: The name of its split; empty without splits.
         group: The name of what it belongs together with, such as a patient; empty without.
+        given: The label that each annotator gave, by name, where several people label; an image
+            that a review decided about has none.
     """
 
     instance: Instance
     split: str = ""
     group: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str | None:
@@ -77,11 +86,26 @@ def read_audited(text: str) -> list[AuditedImage]:
         return _distinct(_of_run(location))
     if location.is_file() and location.suffix.lower() in CONFIG_SUFFIXES:
         return _distinct(_of_experiment(Experiment.from_file(location), None))
+    if (location / LABELING_NAME).is_file():
+        return _distinct(_of_labeling(location))
     if location.is_dir() and (location / LABELS_NAME).is_file():
         return _distinct(_of_table(ManifestReader(check_files=False).read(text)))
     if location.is_dir() and part is None:
         return _distinct(_of_folder(location))
     return _distinct(_of_table(read_pool(text)))
+
+
+def seconds_of_annotators(text: str) -> dict[str, float]:
+    """Return the median time of an answer by annotator, in seconds; empty unless of a labeling.
+
+    Args:
+        text: As for `read_audited`.
+    """
+    location, _ = split_path(text)
+    if not (location / LABELING_NAME).is_file():
+        return {}
+    with LabelingStore(location / LABELING_NAME, create=False) as store:
+        return median_seconds_by_annotator(store.database)
 
 
 def _of_folder(folder: Path) -> Iterator[AuditedImage]:
@@ -105,6 +129,30 @@ def _of_table(items: Iterable[Instance]) -> Iterator[AuditedImage]:
         split = str(item.metadata.get("split") or "").strip()
         group = str(item.metadata.get("group") or "").strip()
         yield AuditedImage(item, _ONE_NAME.get(split.lower(), split), group)
+
+
+def _of_labeling(folder: Path) -> Iterator[AuditedImage]:
+    """Yield the images with a label in force, then those whose annotators are in conflict."""
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        names = store.classes.names()
+        numbers = store.items.numbers()
+        given: dict[str, AuditedImage] = {}
+        for id, of_image in class_numbers_given(store.database).items():
+            content = store.items.image(store.items.item(numbers[id]))
+            people = {who: names[number] for who, number in of_image.items() if number in names}
+            # The table of labels knows images by their files only
+            key = id if isinstance(content, bytes) else _spelled(content)
+            given[key] = AuditedImage(Instance(id, content), given=people)
+        if (folder / LABELS_NAME).is_file():
+            for image in _of_table(ManifestReader(check_files=False).read(str(folder))):
+                found = given.pop(_spelled(str(image.instance.image)), None)
+                yield image if found is None else replace(image, given=found.given)
+        yield from (image for image in given.values() if image.given)
+
+
+def _spelled(path: str | Path) -> str:
+    """Return a path in one spelling; links stay, as two may lead to one file."""
+    return os.path.normpath(Path(path).absolute())
 
 
 def _of_run(folder: Path) -> Iterator[AuditedImage]:

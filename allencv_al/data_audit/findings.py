@@ -18,6 +18,7 @@ FindingKind: TypeAlias = Literal[
     "contradiction",
     "split_group",
     "label_error",
+    "second_opinion",
     "exact_duplicate",
     "near_duplicate",
     "class_balance",

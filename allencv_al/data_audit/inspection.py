@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from allencv_al.data_audit.label_quality import (
 )
 from allencv_al.data_audit.near_duplicates import near_duplicates
 from allencv_al.data_audit.nearest_images import nearest_images, short_vectors
+from allencv_al.data_audit.second_opinions import AnnotatorFigures, SecondOpinions
+from allencv_al.labels.consensus import NONE, majority_labels
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.pool_scorer import DEFAULT_OPTIONS, ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
@@ -55,6 +57,7 @@ class DataAudit:
         audited_labels: Of these, whose label was compared with predictions.
         instances: The images by id.
         notes: Facts that a reader must know.
+        annotators: Each of several annotators beside the others; empty for one.
     """
 
     findings: list[Finding]
@@ -63,6 +66,7 @@ class DataAudit:
     audited_labels: int
     instances: dict[str, Instance]
     notes: list[str] = field(default_factory=list)
+    annotators: list[AnnotatorFigures] = field(default_factory=list)
 
     def only(self, kinds: Collection[str]) -> DataAudit:
         """Return the audit with the findings of some kinds; of all for none."""
@@ -78,6 +82,7 @@ def audit_images(
     images: Sequence[AuditedImage],
     predictor: Predictor,
     options: ScoringOptions = DEFAULT_OPTIONS,
+    seconds: Mapping[str, float] | None = None,
 ) -> DataAudit:
     """Return what may be wrong with images and their labels.
 
@@ -89,20 +94,26 @@ def audit_images(
         images: The images, of all splits.
         predictor: Gives the embeddings.
         options: Options of their computation.
+        seconds: The median time of an answer by annotator, where several label.
 
     Raises:
         DataError: There is no image, or none can be read.
     """
-    return _Audit(images, predictor, options).run()
+    return _Audit(images, predictor, options, seconds or {}).run()
 
 
 class _Audit:
     def __init__(
-        self, images: Sequence[AuditedImage], predictor: Predictor, options: ScoringOptions
+        self,
+        images: Sequence[AuditedImage],
+        predictor: Predictor,
+        options: ScoringOptions,
+        seconds: Mapping[str, float],
     ) -> None:
         self._images = images
         self._predictor = predictor
         self._options = options
+        self._seconds = seconds
         self._notes: list[str] = []
 
     def run(self) -> DataAudit:
@@ -123,6 +134,7 @@ class _Audit:
         short = short_vectors(outputs.embeddings)
         copies, cosines = self._copies(found, places, facts, outputs.embeddings, short)
         errors, audited = self._label_errors(places, short, copies)
+        opinions, annotators = self._second_opinions(places, short, copies)
         findings = [
             *(
                 self._finding("unreadable", place_of[id], 1.0, cause, "drop")
@@ -130,6 +142,7 @@ class _Audit:
             ),
             *(self._of_copy(copy) for copy in copies.findings(self._images)),
             *errors,
+            *opinions,
             *self._split_groups(),
             *self._rare_classes(),
             *self._odd(places, facts, cosines),
@@ -141,6 +154,7 @@ class _Audit:
             audited_labels=audited,
             instances={one.id: one for one in instances},
             notes=self._notes,
+            annotators=annotators,
         )
 
     def _copies(
@@ -278,6 +292,47 @@ class _Audit:
                 )
             )
         return findings, len(rows)
+
+    def _second_opinions(
+        self, places: NDArray[np.int64], short: NDArray[np.float32], copies: Copies
+    ) -> tuple[list[Finding], list[AnnotatorFigures]]:
+        """Return the images that several people should label again, and the figures of each."""
+        given = [self._images[place].given for place in places.tolist()]
+        rows = np.flatnonzero([bool(of) for of in given])
+        names = sorted({name for of in given for name in of.values()})
+        people = sorted({person for of in given for person in of})
+        if len(names) < 2 or not any(len(of) > 1 for of in given):
+            return [], []
+        index = {name: number for number, name in enumerate(names)}
+        numbers = np.array(
+            [[index.get(given[row].get(one, ""), NONE) for one in people] for row in rows.tolist()]
+        )
+        groups = copies.groups(self._images)
+        majority = majority_labels(numbers, len(names))
+        probabilities = np.full((len(rows), len(names)), 1 / len(names))
+        if len(np.unique(majority)) > 1:
+            parts = [groups[places[row]] for row in rows.tolist()]
+            predicted = held_out_probabilities(short[rows], majority, parts)
+            probabilities[:] = 0
+            probabilities[:, : predicted.shape[1]] = predicted  # the last may be no majority's
+        found = SecondOpinions(numbers, people, probabilities)
+        labels = [self._images[places[row]].instance.label for row in rows.tolist()]
+        in_force = np.array([index.get(label or "", NONE) for label in labels])
+        findings = []
+        for one in found.unsure(in_force):
+            name = names[one.label]
+            said = ", ".join(f"{who}: {what}" for who, what in sorted(given[rows[one.row]].items()))
+            findings.append(
+                self._finding(
+                    "second_opinion",
+                    int(places[rows[one.row]]),
+                    one.urgency,
+                    f"{said}; most likely {name} ({one.quality:.0%})",
+                    "check" if name == labels[one.row] else "relabel",
+                    "" if name == labels[one.row] else name,
+                )
+            )
+        return findings, found.annotators(self._seconds)
 
     def _of_copy(self, copy: CopyFinding) -> Finding:
         other = self._images[copy.other]

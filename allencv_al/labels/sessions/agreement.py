@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+import statistics
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from allencv_al.labels.database import Database
-from allencv_al.labels.sessions.schema import REVIEW
+from allencv_al.labels.sessions.schema import ANSWERS, REVIEW
 from allencv_al.metrics.scores import cohen_kappa
 
 NOT_UNDONE = (
@@ -121,3 +122,32 @@ def annotator_agreement(database: Database) -> Agreement:
             found.append(PairAgreement(first, second, len(both), agreed, kappa))
     [(conflicts,)] = database.rows("SELECT coalesce(sum(is_conflict), 0) FROM item")
     return Agreement(tuple(found), {name: len(of) for name, of in answers.items()}, conflicts)
+
+
+def class_numbers_given(database: Database) -> dict[str, dict[str, int]]:
+    """Return the class that each annotator gave each image, by id and annotator.
+
+    Images that a review decided about are left out, and answers that are no class.
+    """
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for id, annotator, class_id in database.rows(
+        "SELECT i.id, s.annotator, s.class_id FROM standing s JOIN item i ON i.item = s.item "  # noqa: S608
+        "WHERE s.kind = 'label' AND NOT EXISTS (SELECT 1 FROM label_event e "
+        f"WHERE e.id = i.id AND e.source = '{REVIEW}' AND {NOT_UNDONE}) "
+        "ORDER BY i.item, s.annotator"
+    ):
+        found[id][annotator] = class_id
+    return dict(found)
+
+
+def median_seconds_by_annotator(database: Database) -> dict[str, float]:
+    """Return the median time of an answer by annotator, in seconds, where it was measured."""
+    times: dict[str, list[float]] = defaultdict(list)
+    marks = ", ".join("?" * len(ANSWERS))
+    for annotator, seconds in database.rows(
+        "SELECT annotator, seconds FROM label_event "  # noqa: S608
+        f"WHERE seconds IS NOT NULL AND source IN ({marks})",
+        ANSWERS,
+    ):
+        times[annotator].append(seconds)
+    return {name: statistics.median(of) for name, of in times.items()}
