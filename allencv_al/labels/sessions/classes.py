@@ -13,7 +13,7 @@ from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, warn_about_similar_names
 from allencv_al.labels.database import Database, is_encodable
 from allencv_al.labels.label_store import LabelConflict
-from allencv_al.labels.sessions.label_values import IS_CLASS, LabelValueStore
+from allencv_al.labels.sessions.label_values import IS_CLASS, LabelValueStore, within_labels
 
 MOST_CHARACTERS = 100
 
@@ -126,7 +126,7 @@ class ClassStore:
             old = _name_of(connection, class_id)
             if old == name:
                 return
-            if connection.execute(_USED, (class_id, _in_labels(class_id))).fetchone():
+            if connection.execute(_USED, (class_id, within_labels(class_id))).fetchone():
                 raise LabelConflict(
                     f"the class {repr_json(old)} has labels of rounds that are over, and keeps "
                     "its name"
@@ -152,7 +152,7 @@ class ClassStore:
                 "SELECT 1 FROM label_event WHERE label = ? "
                 "UNION ALL SELECT 1 FROM class WHERE name LIKE ? LIMIT 1"
             )
-            if connection.execute(used, (str(class_id), _in_labels(class_id))).fetchone():
+            if connection.execute(used, (str(class_id), within_labels(class_id))).fetchone():
                 raise LabelConflict(
                     f"the class {repr_json(old)} has been chosen, and stays; it can be renamed"
                 )
@@ -197,11 +197,6 @@ def check_class_name(name: str) -> str:
             f"the name of a class: expected 1 to {MOST_CHARACTERS} characters, found {len(text)}"
         )
     return text
-
-
-def _in_labels(class_id: int) -> str:
-    """Return the pattern of labels that are more than one class, and have this one."""
-    return f'\n%"c{class_id}"%'
 
 
 def _name_of(connection: sqlite3.Connection, class_id: int) -> str:

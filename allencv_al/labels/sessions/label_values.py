@@ -229,3 +229,8 @@ class LabelValueStore:
         return dict(
             self._database.rows(f"SELECT class_id, name FROM class WHERE {IS_CLASS}")  # noqa: S608
         )
+
+
+def within_labels(class_id: int) -> str:
+    """Return the SQL pattern of rows of `class`: whole labels that have a class in them."""
+    return f'{_MARK}%"c{class_id}"%'

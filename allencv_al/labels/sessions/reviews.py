@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.database import Database
@@ -23,7 +24,7 @@ from allencv_al.labels.sessions.answers import (
     group_key,
 )
 from allencv_al.labels.sessions.items import SELECT_ITEM, Item, item_of
-from allencv_al.labels.sessions.label_values import LabelValueStore
+from allencv_al.labels.sessions.label_values import LabelValueStore, within_labels
 from allencv_al.labels.sessions.schema import MODEL, REVIEW
 
 
@@ -33,7 +34,7 @@ class ReviewFilter:
 
     Args:
         batch: Items of this batch; None for all.
-        class_id: Items with this agreed class.
+        class_id: Items with this agreed class, or with it in their agreed label.
         kind: Items with an agreed label of this kind.
         annotator: Items that this annotator has answered.
         conflicts: Only items in conflict.
@@ -91,7 +92,7 @@ class ReviewStore:
         where = f"{_where(of)} AND {behind}" if after is not None else _where(of)
         rows = self._database.rows(
             f"{SELECT_ITEM} WHERE {where} ORDER BY i.batch, i.rank LIMIT :limit",
-            {**asdict(of), "after": after, "limit": limit},
+            {**_values(of), "after": after, "limit": limit},
         )
         return self._reviewed([item_of(row) for row in rows])
 
@@ -99,7 +100,7 @@ class ReviewStore:
         """Return the numbers of all items that have answers, in the order of asking."""
         rows = self._database.rows(
             f"SELECT i.item FROM item i WHERE {_where(of)} ORDER BY i.batch, i.rank",  # noqa: S608
-            asdict(of),
+            _values(of),
         )
         return [item for (item,) in rows]
 
@@ -178,11 +179,20 @@ class ReviewStore:
         return len(rows)
 
 
+def _values(of: ReviewFilter) -> dict[str, Any]:
+    """Return the values that the condition of a filter names."""
+    return {**asdict(of), "within": None if of.class_id is None else within_labels(of.class_id)}
+
+
 def _where(of: ReviewFilter) -> str:
     """Return the condition of a filter on the table `item`, with the filter's names."""
     filters = (
         ("i.batch = :batch", of.batch),
-        ("i.class_id = :class_id", of.class_id),
+        (
+            "(i.class_id = :class_id OR i.class_id IN (SELECT class_id FROM class "
+            "WHERE name LIKE :within))",
+            of.class_id,
+        ),
         ("i.kind = :kind", of.kind),
         ("i.item IN (SELECT item FROM standing WHERE annotator = :annotator)", of.annotator),
         ("i.is_conflict", of.conflicts or None),

@@ -15,6 +15,7 @@ from allencv_al.labels.sessions import label_values
 from allencv_al.labels.sessions.answers import Answer, NewAnswer
 from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
+from allencv_al.labels.sessions.reviews import ReviewFilter
 
 MakeStore = Callable[..., LabelingStore]
 BOX = {"x": 1, "y": 2, "width": 3, "height": 4}
@@ -194,3 +195,13 @@ def test_classes_of_masks_keep_their_places(make_store: MakeStore) -> None:
     for wrong in ("[]", '{"size": [1, 2], "counts": {"1": "zz"}}', "{" * 40_000, '["c1"]'):
         with pytest.raises(DataError):
             answer(store, 2, wrong)
+
+
+def test_a_review_finds_the_labels_that_have_a_class(make_store: MakeStore) -> None:
+    store = tags_of(make_store)
+    for item, text in enumerate(('["c1", "c2"]', '["c11"]', "[]"), start=1):
+        answer(store, item, text)
+    for class_id, items in ((1, [1]), (2, [1]), (11, [2]), (3, [])):
+        found = store.reviews.items(ReviewFilter(class_id=class_id), None, 10)
+        assert [one.item.item for one in found] == items
+        assert store.reviews.numbers(ReviewFilter(class_id=class_id)) == items

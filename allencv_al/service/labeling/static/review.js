@@ -41,7 +41,8 @@ export class Review {
     if (key === this.key) return;
     this.key = key;
     const kinds = Object.entries(KINDS).map(([id, name]) => [id, name]);
-    options("review-class", [["", "all"], ...this.classes.map(({ id, name }) => [id, name]), ...kinds]);
+    const found = session.widget === "mask" ? [] : session.classes; // masks name classes by place
+    options("review-class", [["", "all"], ...found.map(({ id, name }) => [id, name]), ...kinds]);
     options("review-predicted", [["", "anything"], ...this.classes.map(({ name }) => [name, name])]);
     for (const id of ["review-predicted", "review-sort", "review-disagrees"]) byId(id).parentElement.hidden = this.classes.length === 0;
     options("review-person", [["", "all"], ...session.annotators.map((name) => [name, name])]);
