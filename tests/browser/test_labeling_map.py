@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MakeLabeling = Callable[..., Labeling]
 pytestmark = pytest.mark.slow
 COUNT, DOGS = 60, 20
+INSET = 8  # pixels: the corners of the frame are round
 
 
 @pytest.fixture
@@ -58,9 +59,9 @@ def draw_around(page: Page, side: str) -> None:
     """Draw a lasso around half of the map."""
     box = page.locator("#map-frame").bounding_box()
     assert box is not None
-    left = box["x"] + (2 if side == "left" else box["width"] / 2)
-    right = left + box["width"] / 2 - 4
-    top, bottom = box["y"] + 2, box["y"] + box["height"] - 2
+    left = box["x"] + (INSET if side == "left" else box["width"] / 2)
+    right = left + box["width"] / 2 - INSET
+    top, bottom = box["y"] + INSET, box["y"] + box["height"] - INSET
     page.mouse.move(left, top)
     page.mouse.down()
     for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 9)):
@@ -194,7 +195,7 @@ def test_it_fits_and_reads_aloud(
         page.locator("#map-frame").tap()
     else:
         draw_around(page, "left")
-        expect(page.locator("#map-title")).to_contain_text("chosen")
+        expect(page.locator("#map-title")).to_contain_text("0 images chosen")
     assert_accessible(page)
 
 
@@ -270,3 +271,35 @@ def test_the_map_outlives_a_lost_server_and_shows_new_labels(
     cat = page.locator("#map-legend button", has_text="cat")
     expect(cat).to_contain_text("1", timeout=30_000)
     expect(page.locator("#map-title")).to_have_text("12 images chosen")
+
+
+def test_a_finger_chooses_and_two_magnify(new_page: Any, labeling: Labeling) -> None:
+    page = new_page(390, 800, has_touch=True)
+    open_map(page, labeling)
+    page.locator("#map-frame").scroll_into_view_if_needed()
+    box = page.locator("#map-frame").bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    left, right = box["x"] + INSET, box["x"] + box["width"] - INSET
+    top, bottom = max(box["y"], 0) + INSET, min(box["y"] + box["height"], 800) - INSET
+    touch("touchStart", (left, top))
+    for corner in ((right, top), (right, bottom), (left, bottom)):
+        touch("touchMove", corner)
+    touch("touchEnd")
+    expect(page.locator("#map-title")).to_have_text("60 images chosen")
+    middle, height = (left + right) / 2, (top + bottom) / 2
+    touch("touchStart", (middle - 20, height), (middle + 20, height))
+    for apart in (40, 80, 150):
+        touch("touchMove", (middle - apart, height), (middle + apart, height))
+    touch("touchEnd")
+    touch("touchStart", (left, top))  # the same line holds fewer images now
+    for corner in ((right, top), (right, bottom), (left, bottom)):
+        touch("touchMove", corner)
+    touch("touchEnd")
+    expect(page.locator("#map-title")).not_to_have_text("60 images chosen")
+    assert page.evaluate("scrollX") == 0

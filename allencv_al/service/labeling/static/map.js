@@ -401,7 +401,8 @@ export class PoolMap {
     }
     if (this.isPinch) this.#pinch(event.pointerId, before, pixel);
     else if (this.isMove) this.view.moveBy(pixel[0] - before[0], pixel[1] - before[1]);
-    else addCorner(this.lasso, pixel);
+    else for (const one of event.getCoalescedEvents?.() ?? []) addCorner(this.lasso, this.#pixel(one)); // all moves since the last frame
+    if (!this.isMove) addCorner(this.lasso, pixel);
     this.pointers.set(event.pointerId, pixel);
     this.#draw();
   }
