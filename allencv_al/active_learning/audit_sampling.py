@@ -87,7 +87,8 @@ class RunAudit:
             starts_anew: Whether each round's model starts from weights that saw no label.
 
         Raises:
-            ConfigurationError: The sample would hold images that the weights have learned.
+            ConfigurationError: The sample would hold images that the weights have learned, or leave
+                none to learn from.
         """
         if self._settings is not None and not self._learner.knows_labels():
             raise ConfigurationError(
@@ -103,6 +104,13 @@ class RunAudit:
             if item.id in given or events.get(item.id) is None or not _is_of_data(events[item.id])
         ]
         if self._settings is not None:
+            count, size = len(self._candidates), self._settings.size
+            # Before the draw: what was drawn stays in the sample, also if `size` is corrected
+            if 0 < count <= size and events.keys() <= set(self._candidates):
+                raise ConfigurationError(
+                    f"active_learning.audit.size: expected less than the {count} images of the "
+                    f"pool, found {size}, which leaves none to learn from"
+                )
             new = self._store.draw(self._candidates, self._settings.size, self._seed)
             learned = [id for id in new if id in events]
             if learned and trained and not starts_anew:

@@ -217,6 +217,19 @@ def test_the_audit_must_leave_some_of_the_budget(linear_config: MakeConfig, tmp_
         run(linear_config(budget=11, initial={"size": 4}, audit={"size": 8}), tmp_path)
 
 
+def test_the_audit_must_leave_some_of_the_pool(linear_config: MakeConfig, tmp_path: Path) -> None:
+    config = linear_config(budget=2000)
+    folder = tmp_path / "run"
+    config["active_learning"]["audit"] = {"size": 999}
+    with pytest.raises(
+        ConfigurationError, match=r"audit\.size: .* which leaves none to learn from"
+    ):
+        active_learn(Params(config), folder, RunOptions(files=False))
+    config["active_learning"]["audit"] = {"size": 3}
+    active_learn(Params(config), folder, RunOptions(files=False, recover=True))
+    assert len(audit_of(folder)) == 3, "what was refused has drawn nothing"
+
+
 def test_copies_of_audited_images_are_not_trained_on(
     linear_config: MakeConfig, make_digits: Callable[..., Path], tmp_path: Path
 ) -> None:

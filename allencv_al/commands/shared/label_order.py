@@ -93,6 +93,12 @@ def _draw_audit(store: LabelingStore, size: int | None, pool: Sequence[Instance]
     new = store.audit.draw([item.id for item in pool], size or 0, _AUDIT_SEED)
     if new:
         logger.info("audit: drew %d of %d images, which are asked for first", len(new), len(pool))
+    if len(store.audit.ids()) >= len(pool):
+        logger.warning(
+            "--audit: all %d images are of the audit, which only measures: a model will have none "
+            "to learn from; name fewer, or add images",
+            len(pool),
+        )
 
 
 def _are_next(store: LabelingStore, batch: int, waiting: Sequence[NewItem]) -> bool:

@@ -67,7 +67,10 @@ class VectorReader(DatasetReader):
     def decode(self, instance: Instance) -> Sample:
         vector = instance.metadata.get(_VECTOR, instance.image)
         if not isinstance(vector, np.ndarray) or vector.shape != (self.dimension,):
-            wanted = f"expected a vector of {self.dimension} numbers"
+            wanted = (
+                f"expected a vector of {self.dimension} numbers; a file of vectors is read with "
+                "--use-dataset-reader"
+            )
             raise ImageDecodeError(instance.id, wanted)
         return _pixel(vector)
 
