@@ -120,6 +120,8 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 def _cold_start_faults(args: argparse.Namespace) -> list[Fault]:
+    from allencv_al.data.vector_files import is_vector_file
+
     if args.embeddings is None:
         needless = {"--image-size": args.image_size}
         reason = "is for --embeddings; an archive knows its own transforms"
@@ -133,6 +135,8 @@ def _cold_start_faults(args: argparse.Namespace) -> list[Fault]:
         }
         reason = "has no place beside --embeddings, which takes the place of ARCHIVE"
     faults = [Fault(name, reason) for name, value in needless.items() if value]
+    if args.embeddings is not None and args.image_size and is_vector_file(args.embeddings):
+        faults.append(Fault("--image-size", "a file of vectors has been made of images already"))
     if args.embeddings is not None and args.weights_file is not None and _has_weights(args):
         faults.append(Fault("--weights-file", "the weights are behind the colon of --embeddings"))
     return faults

@@ -95,8 +95,10 @@ def _runs(
 
 def _mean_and_deviation(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Return mean and standard deviation of each figure, over the folds that have it."""
-    names = [name for name, value in found[0].items() if _is_figure(name, value)]
-    columns = {name: [float(one[name]) for one in found if name in one] for name in names}
+    # A fold has no ROC AUC, say, where all of its images are of one class
+    figures = [{k: float(v) for k, v in one.items() if _is_figure(k, v)} for one in found]
+    names = dict.fromkeys(name for one in figures for name in one)
+    columns = {name: [one[name] for one in figures if name in one] for name in names}
     return {
         "mean": {name: statistics.fmean(values) for name, values in columns.items()},
         "deviation": {

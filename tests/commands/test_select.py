@@ -345,6 +345,10 @@ def test_random_needs_neither_a_model_nor_its_weights(
         (["{archive}", "pool", "--output", "empty.csv"], ["a file is there that is no table"]),
         (["{archive}", "pool", "--image-size", "64"], ["--image-size: is for --embeddings"]),
         (
+            ["--embeddings", "v.npz", "pool", "--image-size", "64"],
+            ["--image-size: a file of vectors has been made of images already"],
+        ),
+        (
             ["{archive}", "pool", "--embeddings", "resnet18", "--use-dataset-reader"],
             ["ARCHIVE: has no place beside --embeddings", "--use-dataset-reader: has no place"],
         ),

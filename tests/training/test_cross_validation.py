@@ -15,6 +15,7 @@ from allencv_al.__main__ import main
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.training.cross_validation import FOLDS_NAME, cross_validate
+from allencv_al.training.run_folder import METRICS_NAME
 
 MakeConfig = Callable[..., dict[str, Any]]
 
@@ -84,6 +85,22 @@ def test_each_fold_takes_embeddings_from_the_store(
     encoded = [int(n) for n in re.findall(r"embeddings: (\d+) encoded", caplog.text)]
     assert len(encoded) >= 2 + 3
     assert sum(encoded) == 60, "the network sees each of the 60 images once"
+
+
+@pytest.mark.parametrize("without", [0, 1])
+def test_a_fold_without_a_figure_does_not_count_in_its_mean(
+    linear_config: MakeConfig, tmp_path: Path, without: int
+) -> None:
+    config = linear_config()
+    del config["active_learning"]
+    cross_validate(Params(config), tmp_path, 2)
+    path = tmp_path / f"fold-{without}" / METRICS_NAME
+    figures = json.loads(path.read_text())
+    path.write_text(json.dumps({**figures, "best_validation_roc_auc": None}))
+    result = cross_validate(Params(config), tmp_path, 2, recover=True)
+    other = result["folds"][1 - without]["best_validation_roc_auc"]
+    assert result["mean"]["best_validation_roc_auc"] == other
+    assert "best_validation_roc_auc" not in result["deviation"]
 
 
 def test_more_folds_than_images_are_refused_by_the_first(
