@@ -19,6 +19,7 @@ from allencv_al.active_learning.active_learning_experiment import (
 )
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.curves import Curve, curve_from_records
+from allencv_al.active_learning.rounds.round_record import headline_metric
 from allencv_al.active_learning.run import cache_folder, make_learner
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
@@ -75,7 +76,8 @@ class ComparisonOptions:
         workers: Number of runs at a time.
         threads: Number of threads per worker.
         baseline: Name of the strategy that the others are compared with.
-        metric: Metric of the rounds, a fraction of which more is better.
+        metric: Metric of the rounds, a fraction of which more is better. Default: the one that
+            tells of a model of the kind in a line: accuracy, macro F1, mIoU or mAP.
         recover: Resume the comparison in the folder, possibly with more strategies and seeds; those
             of earlier calls stay a part of it.
         force: Replace the comparison in the folder.
@@ -90,7 +92,7 @@ class ComparisonOptions:
     workers: int = 1
     threads: int = 1
     baseline: str = "random"
-    metric: str = "accuracy"
+    metric: str | None = None
     recover: bool = False
     force: bool = False
     source: str = "the configuration"
@@ -206,8 +208,10 @@ def write_comparison(
     Raises:
         DataError: No run has measured the metric.
     """
-    curves = _curves(runs, options.metric)
-    notes = [*notes, *gaps(runs, options.metric)]
+    records = (record for run in runs for record in run.records)
+    metric = options.metric or headline_metric(records) or "accuracy"
+    curves = _curves(runs, metric)
+    notes = [*notes, *gaps(runs, metric)]
     oracles = list(dict.fromkeys(run.strategy for run in runs if run.is_oracle))
     measured = {curve.strategy for curve in curves}
     summary = summarize(
@@ -222,7 +226,7 @@ def write_comparison(
     environment = None if params is None else read_environment(folder)
     context = ComparisonContext(
         name=folder.resolve().name,
-        metric=options.metric,
+        metric=metric,
         seconds=seconds,
         config=None if params is None else params.as_dict(),
         environment=environment or shared_environment(runs),
@@ -230,7 +234,7 @@ def write_comparison(
     atomic_file.make_folder(folder)
     write_results_csv(folder / CSV_NAME, [row for run in runs for row in run.rows()])
     write_results_markdown(folder / MARKDOWN_NAME, summary, context)
-    text = ChartText(y=options.metric, title=context.name)
+    text = ChartText(y=metric, title=context.name)
     write_line_chart(folder / CURVES_NAME, comparison_lines(summary), text)
     write_comparison_report(folder / REPORT_NAME, summary, curves, context)
     write_exports(folder, options.exports, runs, summary, context)
@@ -243,9 +247,11 @@ def _curves(runs: Sequence[FinishedRun], metric: str) -> list[Curve]:
     found = [curve_from_records(run.records, run.strategy, run.seed, metric) for run in runs]
     curves = [curve for curve in found if curve is not None]
     if not curves:
-        raise DataError(
-            f"no run has measured {metric}: give test_data_path or active_learning.test_fraction"
-        )
+        remedy = "give test_data_path or active_learning.test_fraction"
+        other = headline_metric(record for run in runs for record in run.records)
+        if other is not None:
+            remedy = f'expected a metric that they have, such as "{other}"'
+        raise DataError(f"no run has measured {metric}: {remedy}")
     return curves
 
 
@@ -278,7 +284,7 @@ def _experiment(cells: Sequence[Cell]) -> LoopExperiment:
 
 
 @contextmanager
-def _learner(cells: Sequence[Cell], embeddings: Path, metric: str) -> Iterator[Learner]:
+def _learner(cells: Sequence[Cell], embeddings: Path, metric: str | None) -> Iterator[Learner]:
     """Open the learner of a cell, which finds faults before any run."""
     experiment = _experiment(cells)
     settings = experiment.settings
@@ -298,10 +304,11 @@ def _learner(cells: Sequence[Cell], embeddings: Path, metric: str) -> Iterator[L
         learner.close(is_done=False)
 
 
-def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str) -> None:
+def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str | None) -> None:
     if metric != "pool_accuracy" and not learner.measures():
         raise ConfigurationError(
-            f"nothing measures {metric}: give test_data_path or active_learning.test_fraction"
+            f"nothing measures {metric or 'the models'}: give test_data_path or "
+            "active_learning.test_fraction"
         )
     faults = []
     # One cell per strategy: seeds do not change what a strategy needs

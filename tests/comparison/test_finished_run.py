@@ -55,6 +55,8 @@ def test_a_seed_whose_metric_is_no_number_is_told_and_left_out(tmp_path: Path) -
     assert summary.notes[0] in (tmp_path / "c" / "results.md").read_text()
     with pytest.raises(DataError, match="no run has measured accuracy"):
         module.write_comparison(runs[1:2], tmp_path / "d", ComparisonOptions({}, ()))
+    with pytest.raises(DataError, match=r'no run has measured miou: .* such as "accuracy"'):
+        module.write_comparison(runs, tmp_path / "d", ComparisonOptions({}, (), metric="miou"))
 
 
 def test_finished_runs_are_dated_by_the_first_of_them(

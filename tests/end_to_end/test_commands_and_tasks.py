@@ -228,9 +228,7 @@ def arguments_of(command: str, project: Project) -> list[str]:
         "label": project.label,
         "audit": lambda: ["audit", project.config, *audited],
         "active-learn": lambda: ["active-learn", project.config, "-s", at],
-        "compare": lambda: [
-            *("compare", project.config, "-s", at, "--metric", project.curve, *compared),
-        ],
+        "compare": lambda: ["compare", project.config, "-s", at, *compared],
         "export-labels": lambda: project.export_labels(f"{at}.json"),
         "import-labels": lambda: ["import-labels", f"{at}.json", f"{project.task}/labeling"],
     }[command]()
@@ -277,6 +275,8 @@ def check(command: str, project: Project, out: str) -> None:
             rows = list(csv.DictReader(file))
         assert {row["strategy"] for row in rows} == {"random", "entropy"}
         assert all(row[project.curve] for row in rows if row["labels"] == "6")
+        # The metric of the curves, which no option names
+        assert f"Mean {project.curve} in %" in Path(f"{at}/results.md").read_text(encoding="utf-8")
     elif command == "export-labels":
         assert json.loads(Path(f"{at}.json").read_text(encoding="utf-8"))
     elif command in ("label", "import-labels"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -54,6 +54,17 @@ def headline(metrics: Mapping[str, float | None]) -> tuple[str, float] | None:
         if value is not None:
             return shown, value
     return None
+
+
+def headline_metric(records: Iterable[RoundRecord]) -> str | None:
+    """Return the key of the metric that tells of the models of rounds; None if none was measured.
+
+    Args:
+        records: Rounds of models of one kind.
+    """
+    measured = [record.metrics for record in records]
+    found = (name for name in _HEADLINES if any(one.get(name) is not None for one in measured))
+    return next(found, None)
 
 
 def audit_text(metrics: Mapping[str, float | None]) -> str | None:

@@ -55,8 +55,8 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
             *("accuracy", "balanced_accuracy", "macro_f1", "pool_accuracy"),
             *("mean_average_precision", "miou"),
         ),
-        default="accuracy",
-        help="metric of the curves (default: %(default)s)",
+        help="metric of the curves (default: accuracy, or macro_f1, miou or "
+        "mean_average_precision where images have several classes, masks or boxes)",
     )
     arguments.add_embedding_cache(parser)
     parser.add_argument(
