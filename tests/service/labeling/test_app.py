@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fixtures.labeling_client import ANNA, BEN, answer, photo
 from flask.testing import FlaskClient
+from PIL import Image
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web import Identity, TokenAccess, WebSettings
+from allencv_al.tasks.segmentation_task import mask_text
 
 
 def test_a_page_of_classes_starts_without_torch() -> None:
@@ -218,3 +224,25 @@ def test_a_session_says_where_the_labels_are(
     found = app.test_client().get("/api/session", headers=headers).json
     assert found["folder"] == folder.name, "others learn no path of this machine"
     app.close()
+
+
+def test_a_mask_is_accepted_as_proposed_or_handed_over(
+    client: FlaskClient, store: LabelingStore
+) -> None:
+    store.values.set_task("segmentation")
+    proposed = mask_text(np.array([[0, 1], [2, 2]], np.uint8))
+    with store.database.transaction() as connection:
+        connection.execute("UPDATE item SET guess = ?", (json.dumps([[proposed, 0.0]]),))
+    found = client.post("/api/guess", json={"item": "i1"}, headers=ANNA).json
+    assert found["label"] == proposed
+    mask = Image.open(io.BytesIO(base64.b64decode(found["mask"])))
+    assert np.asarray(mask).tolist() == [[0, 1], [2, 2]]
+    for other in (mask_text(np.zeros((2, 2), np.uint8)), '{"png": "/etc/passwd"}'):
+        refused = answer(client, class_id=None, label=other)
+        assert refused.status_code == 409 and "as it was proposed" in refused.text
+    assert answer(client, class_id=None, label=proposed).json["answer"]["label"] == proposed
+    given = {"client_id": "another-id", "kind": "hand_over", "class_id": None}
+    stored = answer(client, "i3", **given).json
+    assert (stored["answer"]["kind"], stored["answer"]["source"]) == ("skip", "handed over")
+    assert (stored["progress"]["handed_over"], stored["progress"]["skipped"]) == (1, 0)
+    assert answer(client, "i3", **given).json["answer"] == stored["answer"]
