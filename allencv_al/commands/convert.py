@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         f"{count} labels ({labels.task}) of {args.source} ({labels.format}){more}: {args.target} "
         f"({name})\n"
     )
-    if labels.task == "segmentation" and labels.classes and name in ("csv", "jsonl"):
-        shown = ", ".join(f"{at} {one}" for at, one in enumerate(labels.classes, start=1))
+    if labels.index_names and name in ("csv", "jsonl"):
+        shown = ", ".join(f"{at} {one}" for at, one in enumerate(labels.index_names, start=1))
         sys.stderr.write(f"class indices of the masks: {shown}\n")
     return 0

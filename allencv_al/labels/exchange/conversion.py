@@ -64,6 +64,11 @@ class SourceLabels:
     classes: Sequence[str]
     format: str
 
+    @property
+    def index_names(self) -> Sequence[str]:
+        """The names of the class indices from 1, where labels are indices; else none."""
+        return self.classes if self.task == "segmentation" else ()
+
 
 def read_labels(
     source: Path,

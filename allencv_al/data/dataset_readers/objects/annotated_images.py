@@ -97,11 +97,11 @@ class AnnotatedImageReader(DatasetReader):
         """Yield the images at a path with the files of their objects."""
         path, split = split_path(path)
         if not path.is_dir():
-            found = "nothing"
+            instead = "nothing"
             if path.is_file():
                 is_archive = {".tar", ".tgz", ".zip"} & {*path.suffixes}
-                found = "an archive; unpack it" if is_archive else "a file"
-            raise DataError(f"{path}: expected {self.layout}, found {found}")
+                instead = "an archive; unpack it" if is_archive else "a file"
+            raise DataError(f"{path}: expected {self.layout}, found {instead}")
         prefix = f"{self.image_dir}/" if (path / self.image_dir).is_dir() else ""
         used: set[Path] = set()
         for name in self._names(path, prefix, split):
