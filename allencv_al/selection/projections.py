@@ -20,6 +20,7 @@ _ROWS = 65_536  # at once in double precision, so that memory does not grow with
 _PERPLEXITY = 30.0
 _NEIGHBORS = 15
 _SPREAD = 1e-4  # of the first places of t-SNE, as scikit-learn scales them
+_LEAST_PARALLEL = 2_000  # vectors; with fewer a step takes a millisecond or so
 _NO_UMAP = 'umap needs the library umap-learn: pip install "allencv-al[map]"; tsne needs none'
 
 
@@ -86,13 +87,18 @@ def _blocks(
 
 def _tsne(vectors: NDArray[np.float32], plane: NDArray[np.float32]) -> NDArray[np.float32]:
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     spread = float(plane[:, 0].std()) or 1.0
-    places = TSNE(
+    tsne = TSNE(
         perplexity=min(_PERPLEXITY, (len(vectors) - 1) / 3),
         init=plane * (_SPREAD / spread),
         random_state=0,
-    ).fit_transform(vectors)
+    )
+    # On a busy machine threads wait for each other in each of 1,000 steps: 60 images took 100 s
+    threads = 1 if len(vectors) < _LEAST_PARALLEL else None
+    with threadpool_limits(threads, "openmp"):
+        places = tsne.fit_transform(vectors)
     return np.asarray(places, np.float32)
 
 
