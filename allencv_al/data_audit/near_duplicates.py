@@ -7,7 +7,6 @@ search for the crop that makes one of the other. docs/results/data_audit.md has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import groupby, product
@@ -29,11 +28,15 @@ _SAME_CROP = 0.935
 _LEAST_COSINE = 0.55
 _LEAST_COSINE_OF_EQUALS = 0.3  # two skies have the same 32 x 32 pixels, and other embeddings
 _BY_EMBEDDING, _BY_PIXELS = 3, 2  # candidates of each image
+# Cells of many images that are searched by pixels: of the pairs with a cosine of 0.9 or more among
+# 30,000 of CIFAR-10, 99.8 % are found; 64 find 99.9 % in 1.5 times the time
+_PROBES = 32
 
 # The search for a crop: sides of the gray copies, with the least correlation to look at the next
 _COARSE = ((8, 0.82), (16, 0.87))
 _SMALLEST_CROP = 0.79  # of a side
 _PAIRS_AT_A_TIME = 2048
+_LEAST_SPREAD = 1e-5  # of the squares around the image's mean: a part with less is of one color
 
 
 class NearPairs(NamedTuple):
@@ -64,7 +67,7 @@ def near_duplicates(
         none = np.empty(0, np.int64)
         return NearPairs(none, none, np.empty(0, np.float32))
     pixels = copies.reshape(len(copies), -1)
-    by_pixels, _ = nearest_images(_centered_vectors(pixels), _BY_PIXELS)
+    by_pixels, _ = nearest_images(_centered_vectors(pixels), _BY_PIXELS, _PROBES)
     first, second, is_near = _candidates(neighbors[:, :_BY_EMBEDDING], by_pixels)
     correlation = np.empty(len(first), np.float32)
     cosine = np.empty(len(first), np.float32)
@@ -141,19 +144,38 @@ def _search(one: Floats, other: Floats) -> tuple[Floats, Places, Places]:
     return values[case, pairs], case, places[case, pairs]
 
 
-def _best_box(whole: Floats, crop: Floats, boxes: Sequence[_Box]) -> tuple[Floats, Places]:
-    best, places = np.full(len(whole), -1, np.float32), np.zeros(len(whole), np.int64)
+def _best_box(whole: Floats, crop: Floats, boxes: tuple[_Box, ...]) -> tuple[Floats, Places]:
+    """Return the largest correlation of the crop with a part of the whole, and its box."""
+    side = whole.shape[1]
+    # Sums of squares less squares of sums lose digits far from 0
+    whole = whole - whole.mean(axis=(1, 2), keepdims=True)
+    values = whole.reshape(len(whole), side * side)
+    inside = _inside(boxes, side)
+    squares = values**2 @ inside
+    spread = squares - (values @ inside) ** 2 / inside.sum(axis=0)
+    products = np.empty_like(spread)
     for (height, width), group in groupby(enumerate(boxes), lambda one: one[1][:2]):
         # The crop at the size that it has within the whole
-        side = whole.shape[1]
         resized = _averaging(side, height) @ crop @ _averaging(side, width).T
+        # Its mean is 0, so that of the part need not be taken away
         expected = _normalized(resized.reshape(len(crop), height * width))
         for place, box in group:
             part = whole[:, box.top : box.top + height, box.left : box.left + width]
-            found = _products(_normalized(part.reshape(len(whole), height * width)), expected)
-            is_better = found > best
-            best[is_better], places[is_better] = found[is_better], place
-    return best, places
+            products[:, place] = np.einsum("phw,phw->p", part, expected.reshape(part.shape))
+    has_detail = spread > _LEAST_SPREAD * squares
+    found = np.where(has_detail, products / np.sqrt(np.where(has_detail, spread, 1.0)), 0.0)
+    best = found.argmax(axis=1)
+    largest: Floats = found[np.arange(len(found)), best].astype(np.float32)
+    return largest, best
+
+
+@cache
+def _inside(boxes: tuple[_Box, ...], side: int) -> Floats:
+    """Return which pixels of a square are in each box, 1 or 0: `[side * side, B]`."""
+    pixels = np.zeros((len(boxes), side, side), np.float32)
+    for place, box in enumerate(boxes):
+        pixels[place, box.top : box.top + box.height, box.left : box.left + box.width] = 1
+    return pixels.reshape(len(boxes), -1).T.copy()
 
 
 @cache

@@ -53,7 +53,9 @@ def short_vectors(vectors: NDArray[np.floating[Any]], width: int = WIDTH) -> Flo
     return short
 
 
-def nearest_images(short: FloatRows, count: int) -> tuple[NDArray[np.int64], FloatRows]:
+def nearest_images(
+    short: FloatRows, count: int, probes: int | None = None
+) -> tuple[NDArray[np.int64], FloatRows]:
     """Return the nearest other images of each, nearest first, with their cosines: `[N, K]` each.
 
     Up to 20,000 images all pairs are compared; beyond, images are in 256 cells, and those of a cell
@@ -62,6 +64,7 @@ def nearest_images(short: FloatRows, count: int) -> tuple[NDArray[np.int64], Flo
     Args:
         short: The result of `short_vectors`, `[N, D]`; its first 64 columns count.
         count: K, if there are as many others.
+        probes: The number of nearest cells in place of 64.
     """
     features = short[:, :_SEARCHED]
     norms = np.linalg.norm(features, axis=1, keepdims=True)
@@ -69,7 +72,7 @@ def nearest_images(short: FloatRows, count: int) -> tuple[NDArray[np.int64], Flo
     count = min(count, len(units) - 1)
     places = np.empty((len(units), count), np.int64)
     cosines = np.empty((len(units), count), np.float32)
-    for rows, others in _compared(units, count):
+    for rows, others in _compared(units, count, _PROBES if probes is None else probes):
         for part in slices(len(rows), _MOST_COSINES // max(len(others), 1)):
             chosen = rows[part]
             block = units[chosen] @ units[others].T
@@ -80,7 +83,9 @@ def nearest_images(short: FloatRows, count: int) -> tuple[NDArray[np.int64], Flo
     return places, cosines
 
 
-def _compared(units: torch.Tensor, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _compared(
+    units: torch.Tensor, count: int, least: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield rows with the rows that may be near them, which hold them, too, in order."""
     every = torch.arange(len(units))
     if len(units) <= _MOST_EXACT:
@@ -97,7 +102,7 @@ def _compared(units: torch.Tensor, count: int) -> Iterator[tuple[torch.Tensor, t
         # Further cells where those near are small. A cell need not be nearest to itself: centers
         # may be equal
         sizes = torch.tensor([len(members[near]) for near in nearest[cell].tolist()]).cumsum(0)
-        probed = max(_PROBES, int((sizes <= count + len(rows)).sum()) + 1)
+        probed = max(least, int((sizes <= count + len(rows)).sum()) + 1)
         others = [members[near] for near in nearest[cell, :probed].tolist()]
         yield rows, torch.unique(torch.cat([rows, *others]))
 
