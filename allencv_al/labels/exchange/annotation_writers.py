@@ -30,18 +30,19 @@ def to_coco(entries: Sequence[LabelEntry]) -> str:
     """Return a COCO file of instances: boxes, or masks as run lengths.
 
     Format: https://cocodataset.org/#format-data. An image without a label is left out, as one
-    without annotations would be one without objects.
+    without annotations would be one without objects. A difficult object is written as a crowd:
+    COCO ignores nothing else.
 
     Args:
         entries: Entries with objects.
     """
-    images = list(labeled_images(entries))
+    images = list(labeled_images(entries, has_ignored=True))
     names = class_names(images)
     numbers = {name: number for number, name in enumerate(names, start=1)}
     annotations: list[dict[str, Any]] = []
     for image_id, (_, annotation) in enumerate(images, start=1):
         for one in annotation.objects:
-            values = {"id": len(annotations) + 1, "image_id": image_id, "iscrowd": 0}
+            values = {"id": len(annotations) + 1, "image_id": image_id, "iscrowd": int(one.ignored)}
             number = numbers[one.name or ""]
             annotations.append({**values, "category_id": number, **_geometry(one, annotation.size)})
     content = {
@@ -94,16 +95,20 @@ def to_cvat(entries: Sequence[LabelEntry]) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
-def labeled_images(entries: Sequence[LabelEntry]) -> Iterator[LabeledImage]:
+def labeled_images(
+    entries: Sequence[LabelEntry], has_ignored: bool = False
+) -> Iterator[LabeledImage]:
     """Yield the id and the objects of each labeled image that is not kept for measuring."""
-    return ((entry.id, annotation) for entry, annotation in labeled_entries(entries))
+    return ((entry.id, annotation) for entry, annotation in labeled_entries(entries, has_ignored))
 
 
-def labeled_entries(entries: Sequence[LabelEntry]) -> Iterator[tuple[LabelEntry, Annotation]]:
+def labeled_entries(
+    entries: Sequence[LabelEntry], has_ignored: bool = False
+) -> Iterator[tuple[LabelEntry, Annotation]]:
     """Yield each labeled entry that is not kept for measuring, and its objects."""
     for entry in entries:
         # Who trains on the file must not learn what measures
-        annotation = objects_of(entry) if entry.use is None else None
+        annotation = objects_of(entry, has_ignored) if entry.use is None else None
         if annotation is not None:
             yield entry, annotation
 

@@ -150,9 +150,18 @@ def with_objects(
     return found
 
 
-def objects_of(entry: LabelEntry) -> Annotation | None:
-    """Return the objects of an entry that `with_objects` made; None without a label."""
-    return None if entry.objects is None else entry.objects(None, [])
+def objects_of(entry: LabelEntry, has_ignored: bool = False) -> Annotation | None:
+    """Return the objects of an entry that `with_objects` made; None without a label.
+
+    Args:
+        entry: The entry.
+        has_ignored: Whether crowds and difficult objects, which most formats cannot mark, are
+            among them.
+    """
+    found = None if entry.objects is None else entry.objects(None, [])
+    if found is None or has_ignored:
+        return found
+    return replace(found, objects=[one for one in found.objects if not one.ignored])
 
 
 def _cut(box: tuple[float, ...], size: Size) -> tuple[float, float, float, float]:
@@ -175,7 +184,14 @@ def _of_boxes(text: str, size: Size | None, classes: Sequence[str], folder: Path
 
 def _object(box: Mapping[str, Any]) -> AnnotatedObject:
     x, y = box["x"], box["y"]
-    return AnnotatedObject("", (x, y, x + box["width"], y + box["height"]), box["label"])
+    is_crowd = box.get("crowd", False)
+    return AnnotatedObject(
+        place="",
+        box=(x, y, x + box["width"], y + box["height"]),
+        name=box["label"],
+        ignored=is_crowd or box.get("difficult", False),
+        is_crowd=is_crowd,
+    )
 
 
 def _of_mask(text: str, size: Size | None, classes: Sequence[str], folder: Path) -> Annotation:

@@ -157,7 +157,7 @@ def _read_fiftyone(folder: Path) -> list[LabelEntry]:
 
 
 def _voc_files(entries: Sequence[LabelEntry]) -> Files:
-    for id, annotation in labeled_images(entries):
+    for id, annotation in labeled_images(entries, has_ignored=True):
         path = PurePosixPath(id)
         root = Element("annotation")
         SubElement(root, "folder").text = path.parent.as_posix()
@@ -168,7 +168,8 @@ def _voc_files(entries: Sequence[LabelEntry]) -> Files:
             SubElement(size, key).text = str(value)
         for one in annotation.objects:
             found = SubElement(root, "object")
-            for key, text in (("name", one.name), ("truncated", "0"), ("difficult", "0")):
+            difficult = str(int(one.ignored))
+            for key, text in (("name", one.name), ("truncated", "0"), ("difficult", difficult)):
                 SubElement(found, key).text = text
             box = SubElement(found, "bndbox")
             x_min, y_min, x_max, y_max = one.box or (0, 0, 0, 0)

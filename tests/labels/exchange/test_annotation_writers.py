@@ -64,3 +64,13 @@ def test_classes_of_an_image_are_tags(image: str) -> None:
     entry = LabelEntry("a.png", image, '["cat", "dog"]', "label")
     root = fromstring(to_cvat(with_objects([entry], "multi_label")))
     assert [one.get("label") for one in root.iterfind("image/tag")] == ["cat", "dog"]
+
+
+def test_crowds_are_marked_in_coco_and_left_out_elsewhere(image: str) -> None:
+    box = {"x": 0, "y": 0, "width": 4, "height": 4}
+    text = json.dumps([box | {"label": "dog"}, box | {"label": "cat", "crowd": True}])
+    entries = with_objects([LabelEntry("a.png", image, text, "label")], "detection")
+    marks = [one["iscrowd"] for one in json.loads(to_coco(entries))["annotations"]]
+    assert marks == [0, 1]
+    [found] = fromstring(to_cvat(entries)).findall("image/box")
+    assert found.get("label") == "dog"
