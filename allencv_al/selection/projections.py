@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, get_args
 
@@ -115,7 +116,10 @@ def _umap(vectors: NDArray[np.float32], plane: NDArray[np.float32]) -> NDArray[n
 
 def _load_umap() -> type:
     try:
-        from umap import UMAP
+        with warnings.catch_warnings():
+            # It warns that TensorFlow is absent, which only its parametric variant needs
+            warnings.simplefilter("ignore", ImportWarning)
+            from umap import UMAP
     except ImportError as error:
         raise ConfigurationError(_NO_UMAP) from error
     found: type = UMAP
