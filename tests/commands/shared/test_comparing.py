@@ -36,7 +36,7 @@ def parsed(*words: str) -> argparse.Namespace:
 def test_by_default_there_are_some_seeds_and_no_conditions() -> None:
     args = parsed()
     assert (args.seeds, args.workers, args.baseline) == ((0, 1, 2), None, "random")
-    assert (args.metric, args.export) == ("accuracy", ())
+    assert (args.metric, args.export) == (None, ())
     config = {"active_learning": {"budget": 9}, "random_seed": 1}
     assert with_conditions(config, args) == config
 
