@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "allencv_al" / "service" / "demo"
 
 def test_the_routes_are_those_of_the_server() -> None:
     served = re.findall(r'"(GET|POST)",\s+"(/[^"]+)"', SOURCE.read_text())
-    assert len(served) == 4
+    assert len(served) == 5
     text = DOCUMENT.read_text()
     for method, rule in served:
         assert f"`{method} {rule.replace('<int:number>', 'N')}`" in text
