@@ -107,6 +107,7 @@ class MistakeGallery:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._mistakes: list[Mistake] = []
         self._judged = 0
+        self._is_odd = False
 
     def note(self, ids: Sequence[str], outputs: Mapping[str, Any]) -> None:
         """Judge the predictions of a batch; a `BatchHook` of an evaluation.
@@ -118,11 +119,15 @@ class MistakeGallery:
             ids: The images.
             outputs: The result of the model's `forward`.
         """
-        if not self._model.task.names_image:
+        if not self._model.task.names_image or self._is_odd:
             return
-        readable = self._model.make_output_human_readable(dict(outputs))
-        for id, row in zip(ids, rows_of_outputs(readable, len(ids)), strict=True):
-            self._judge(id, row)
+        try:
+            readable = self._model.make_output_human_readable(dict(outputs))
+            for id, row in zip(ids, rows_of_outputs(readable, len(ids)), strict=True):
+                self._judge(id, row)
+        except Exception as error:  # a user's model: its training must not end without figures
+            self._is_odd = True
+            logger.warning("mistakes: no page: %s: %s", type(error).__name__, error)
 
     def write(self, path: Path, name: str) -> bool:
         """Write the page, unless nothing could be judged.
@@ -134,6 +139,8 @@ class MistakeGallery:
         Returns:
             Whether it was written.
         """
+        if self._is_odd:
+            return False
         predictor = Predictor.from_params(
             {"type": self._model.default_predictor},
             model=self._model,

@@ -112,6 +112,16 @@ def test_unlabeled_images_and_foreign_outputs_make_no_page(tmp_path: Path) -> No
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_model_whose_outputs_cannot_be_read_costs_the_page_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = gallery(Told(("cat",)), [Instance("a", PIXELS, "cat")])
+    for _ in range(2):
+        found.note(["a"], {"class": ["cat"], "own": [object()]})
+    assert not found.write(tmp_path / "page.html", "test")
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["mistakes"]
+
+
 def test_the_page_stays_small_and_says_what_it_leaves_out(tmp_path: Path, read_page: Any) -> None:
     classes = [f"class {number:02}" for number in range(50)]
     items = images([classes[number % 50] for number in range(2000)])
