@@ -79,6 +79,7 @@ def test_neighbors_stay_together_and_places_are_the_same_each_time() -> None:
 
 @pytest.mark.slow  # its library compiles itself at the first use
 def test_umap_keeps_neighbors_together() -> None:
+    pytest.importorskip("umap", reason="umap-learn is not installed")
     rows = heaps(200)
     found = projected(rows, "umap")
     assert trustworthiness(rows, found, n_neighbors=8) > 0.9
