@@ -27,8 +27,6 @@ REFUSALS = {
     ("export", "several classes"): "expected a model of one class per image",
     ("export", "masks"): "expected a model of one class per image",
     ("export", "boxes"): "expected a model of one class per image",
-    ("label", "masks"): "the labeling page cannot edit labels of the kind segmentation",
-    ("import-labels", "masks"): "expected the folder of a labeling",
 }
 
 
@@ -111,7 +109,9 @@ class Project:
     def label(self) -> list[str]:
         kind = [] if self.task == "single_label" else ["--task", self.task]
         images, folder = "shapes/train/images", f"{self.task}/labeling"
-        return ["label", images, "--classes", ",".join((*SHAPES, "empty")), "-s", folder, *kind]
+        # The config of masks names no classes, so that their indices are their names
+        classes = "1,2,3" if self.task == "segmentation" else ",".join((*SHAPES, "empty"))
+        return ["label", images, "--classes", classes, "-s", folder, *kind]
 
     def export_labels(self, output: str) -> list[str]:
         return ["export-labels", self.loop, "--format", self.form, "--output", output]
@@ -239,7 +239,7 @@ def prepare(command: str, project: Project) -> None:
     Path(project.task).mkdir(exist_ok=True)
     if command == "import-labels":
         run(*project.export_labels(f"{project.task}/import-labels.json"))
-        main(project.label())  # of masks it makes no labeling, which import-labels then misses
+        run(*project.label(), code=130)
 
 
 def check(command: str, project: Project, out: str) -> None:
