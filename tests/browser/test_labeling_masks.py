@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,12 +29,9 @@ COLORED = """canvas => {
 
 
 @pytest.fixture
-def labeling(tmp_path: Path, new_page: Any) -> Iterator[MaskLabeling]:
+def labeling(make_labeling: Callable[..., MaskLabeling]) -> MaskLabeling:
     """A labeling of masks in three images, the last without a proposal."""
-    made = MaskLabeling(tmp_path, 3)
-    yield made
-    new_page.close()
-    made.close()
+    return make_labeling(3, MaskLabeling)
 
 
 def proposed(page: Page) -> None:
@@ -91,7 +87,7 @@ def test_an_image_is_handed_over_exported_and_comes_back(
     page.keyboard.press("Enter")
     expect(page.locator("#hint")).to_contain_text("Press h to hand it over")
     page.keyboard.press("h")
-    expect(page.locator("#view-end")).to_contain_text("2 images are handed over", timeout=60_000)
+    expect(page.locator("#view-end")).to_contain_text("2 images are handed over")
     labeling.wait(1)
     assert labeling.store.leases.next_items("Ben", 6) == []
     export = labeling.folder / "export.json"
@@ -99,4 +95,4 @@ def test_an_image_is_handed_over_exported_and_comes_back(
     assert main([*command, "--format", "label-studio"]) == 0
     assert main(["import-labels", str(export), str(labeling.folder)]) == 0
     assert labeling.wait(2)[first] == mask_text(MASK)
-    expect(page.locator("#view-end")).to_contain_text("1 image is handed over", timeout=60_000)
+    expect(page.locator("#view-end")).to_contain_text("1 image is handed over")
