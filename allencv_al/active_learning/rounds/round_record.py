@@ -37,9 +37,10 @@ METRICS = (
 # The first one that was measured tells of a model in a line
 _HEADLINES = {
     "miou": "mIoU",
-    "mean_average_precision": "mAP",
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
+    # Last: several classes have one, too, beside the figure that their thresholds are for
+    "mean_average_precision": "mAP",
 }
 
 

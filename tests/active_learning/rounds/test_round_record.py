@@ -51,3 +51,5 @@ def test_a_model_is_told_of_by_what_says_most_of_its_task() -> None:
     assert headline({"accuracy": 0.9, "macro_f1": 0.8}) == ("accuracy", 0.9)
     assert headline({"macro_f1": 0.8}) == ("macro F1", 0.8)
     assert headline({"pool_accuracy": 0.5}) is None
+    assert headline({"mean_average_precision": 0.9, "macro_f1": 0.8}) == ("macro F1", 0.8)
+    assert headline({"mean_average_precision": 0.4}) == ("mAP", 0.4)
