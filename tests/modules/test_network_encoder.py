@@ -50,9 +50,15 @@ def test_a_network_that_trains_follows_the_mode() -> None:
     assert not any(part.training for part in encoder.eval().modules())
 
 
-def test_gradients_of_the_images_end_at_a_frozen_network() -> None:
+def test_gradients_of_what_comes_before_end_at_a_frozen_network() -> None:
+    of_a_layer = IMAGES.clone().requires_grad_() * 2
+    assert not NetworkEncoder(network(), 2, requires_grad=False)(of_a_layer).requires_grad
+
+
+def test_an_image_gets_the_gradient_that_was_asked_for() -> None:
     images = IMAGES.clone().requires_grad_()
-    assert not NetworkEncoder(network(), 2, requires_grad=False)(images).requires_grad
+    NetworkEncoder(network(), 2, requires_grad=False)(images).sum().backward()
+    assert images.grad is not None and images.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("requires_grad", [True, False])

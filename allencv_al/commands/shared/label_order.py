@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.tasks.base import label_task
 
 if TYPE_CHECKING:
     from allencv_al.data.instance import Instance
@@ -135,6 +134,8 @@ def _blind(items: Sequence[Instance]) -> list[NewItem]:
 
 def _labeled(store: LabelingStore, batch: int, pool: Sequence[Instance]) -> list[Instance]:
     """Return the images that models may learn from, for strategies that keep away from them."""
+    from allencv_al.tasks.base import label_task
+
     audit = store.audit.ids()
     labels = {final.id: final.label for final in store.agreed_labels(batch)}
     task = store.values.task or label_task()
