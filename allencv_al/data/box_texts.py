@@ -74,7 +74,7 @@ def boxes_problem(text: str, classes: Collection[str] | None = None) -> str | No
     except (ValueError, RecursionError):  # a request may nest lists without end
         boxes = None
     if not isinstance(boxes, list):
-        return f"expected a JSON array of boxes such as {_EXAMPLE}, found {text}"
+        return f"expected a JSON array of boxes such as {_EXAMPLE}, found {text[:80]}"
     for place, box in enumerate(boxes):
         fault = _box_problem(box, classes)
         if fault is not None:

@@ -1,4 +1,5 @@
 import ast
+import json
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,19 @@ def test_a_text_of_another_kind_is_explained(name, text):
     assert "expected" in str(task.problem(text))
     with pytest.raises(DataError, match=r"^a: "):
         task.labeled(Instance("a", IMAGE), text)
+
+
+LONG = "c" * 5000
+LONG_BOX = {"label": LONG, "x": 1, "y": 1, "width": 2, "height": 2}
+
+
+@pytest.mark.parametrize("name", ["multi_label", "segmentation", "detection"])
+@pytest.mark.parametrize(
+    "text", [LONG, "[" * 5000, json.dumps([LONG]), json.dumps([LONG_BOX]), json.dumps({"a": LONG})]
+)
+def test_what_is_wrong_with_a_long_text_is_told_in_few_words(name, text):
+    problem = label_task(name).problem(text, {"cat", "dog"})
+    assert problem is not None and len(problem) < 500
 
 
 @pytest.mark.parametrize("name", ["single_label", "multi_label", "detection"])
