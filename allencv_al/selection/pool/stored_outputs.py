@@ -284,7 +284,10 @@ def content_key(instance: Instance, content: bytes | None, reader: DatasetReader
     if any(transform.is_random for transform in reader.pipeline.transforms):
         more.append(f"id {instance.id}")  # the seed of the transforms
     if not decodes_by_content(reader):
-        more.append(describe((instance.id, str(instance.image), instance.metadata)))
+        # The text of an array or of a picture is slow to make, or has its address in memory
+        image = instance.image
+        path = str(image) if isinstance(image, str | Path) else ""
+        more.append(describe((instance.id, path, instance.metadata)))
     return bytes.fromhex(digest(content.hex(), *more)) if more else content
 
 

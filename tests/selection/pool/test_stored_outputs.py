@@ -16,11 +16,13 @@ from fixtures.encoded_images import note_encoded
 from PIL import Image
 
 from allencv_al.data.dataset_readers.base import Dataset
+from allencv_al.data.dataset_readers.vectors import VectorReader
 from allencv_al.data.instance import Instance
 from allencv_al.models.basic_classifier import BasicImageClassifier
 from allencv_al.predictors import Predictor
 from allencv_al.selection import PoolOutputs, ScoringOptions, compute_outputs
 from allencv_al.selection.pool.embedding_store import EmbeddingStore, StoredRows
+from allencv_al.selection.pool.stored_outputs import content_key
 
 Make = Callable[..., Predictor]
 
@@ -276,3 +278,11 @@ def test_results_over_the_memory_limit_are_in_files(
         found = compute_outputs(make(), images, ALL, options=small)
         same(found.rows(expected.ids), expected, exact=True)
         assert isinstance(found.embeddings, np.memmap)
+
+
+def test_the_key_of_a_picture_in_memory_hangs_on_its_content_not_on_its_address() -> None:
+    one, other = (Instance("a", Image.new("RGB", (3, 3))) for _ in range(2))
+    reader = VectorReader(dimension=3)
+    assert content_key(one, b"digest", reader) == content_key(other, b"digest", reader)
+    elsewhere = Instance("a", Path("elsewhere.png"))
+    assert content_key(elsewhere, b"digest", reader) != content_key(one, b"digest", reader)
