@@ -88,9 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a frozen encoder",
     )
     _add_order(parser.add_argument_group("order"))
-    server = parser.add_argument_group("server")
-    server_arguments.add_server(server, port=8010)
-    server.add_argument(
+    _add_server(parser.add_argument_group("server"))
+
+
+def _add_server(group: argparse._ArgumentGroup) -> None:
+    server_arguments.add_server(group, port=8010)
+    group.add_argument(
         "--annotator",
         action="append",
         default=[],

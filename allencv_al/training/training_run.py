@@ -134,24 +134,12 @@ def train(
         with loaders.closed_at_the_end(folder):
             validation = loaders.validation
             metrics = _train_and_archive(trainer, experiment, datasets, folder, recover, validation)
-            # Embeddings of a network that has been trained are of no use to the next training
-            last = encoded if model.embedding_is_fixed() else unchanged_loader
             test = loaders.test if experiment.evaluate_on_test else None
-            measured = datasets.validation if test is None else datasets.test
-            seen = None if gallery is None or measured is None else gallery(model, measured)
-            if test is not None:
-                metrics |= _test(trainer, last(test, model, "fp32"), vocabulary, folder, seen)
-            if datasets.audit is not None and loaders.audit is not None:
-                metrics |= _audit(trainer, last(loaders.audit, model, "fp32"), datasets.audit)
-            metrics = with_intervals(metrics)
+            found, seen = _measure(trainer, datasets, loaders, test, encoded, folder, gallery)
+            metrics = with_intervals(metrics | found)
             atomic_file.write_json(folder / METRICS_NAME, metrics)
             if seen is not None:
-                # The trainer's own loader, which may have kept embeddings
-                own = getattr(trainer, "validation_data_loader", validation)
-                again = own if test is None else None
-                if again is not None and model.task.names_image:
-                    evaluate(model, again, trainer.device, on_batch=seen.note)
-                seen.write(folder / MISTAKES_NAME, folder.name)
+                _write_mistakes(seen, trainer, validation if test is None else None, folder)
     return metrics
 
 
@@ -268,6 +256,41 @@ class _Loaders:
                 loader.close()
             # Only now: workers report what they could not read until they end
             _list_unreadable(folder, loaders)
+
+
+def _measure(
+    trainer: Trainer,
+    datasets: Datasets,
+    loaders: _Loaders,
+    test: DataLoader | None,
+    encoded: Encoded,
+    folder: Path,
+    gallery: Callable[[Model, Dataset], Gallery] | None,
+) -> tuple[dict[str, Any], Gallery | None]:
+    """Return the figures of the test and of the audit, and the page of mistakes so far."""
+    model = trainer.model
+    # Embeddings of a network that has been trained are of no use to the next training
+    last = encoded if model.embedding_is_fixed() else unchanged_loader
+    measured = datasets.validation if test is None else datasets.test
+    seen = None if gallery is None or measured is None else gallery(model, measured)
+    metrics: dict[str, Any] = {}
+    if test is not None:
+        metrics |= _test(trainer, last(test, model, "fp32"), model.vocab, folder, seen)
+    if datasets.audit is not None and loaders.audit is not None:
+        metrics |= _audit(trainer, last(loaders.audit, model, "fp32"), datasets.audit)
+    return metrics, seen
+
+
+def _write_mistakes(
+    seen: Gallery, trainer: Trainer, validation: DataLoader | None, folder: Path
+) -> None:
+    """Write the page of mistakes, of the validation images unless it has those of the test."""
+    if validation is not None and trainer.model.task.names_image:
+        # The trainer's own loader, which may have kept embeddings
+        own = getattr(trainer, "validation_data_loader", validation)
+        if own is not None:
+            evaluate(trainer.model, own, trainer.device, on_batch=seen.note)
+    seen.write(folder / MISTAKES_NAME, folder.name)
 
 
 def _test(
