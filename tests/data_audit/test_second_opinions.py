@@ -15,7 +15,7 @@ from allencv_al.data_audit.second_opinions import SecondOpinions
 from allencv_al.labels.consensus import NONE
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
-from allencv_al.labels.sessions.items import NewItem
+from allencv_al.labels.sessions.items import ItemStore, NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.selection.cold_start import embedding_predictor
 
@@ -95,6 +95,20 @@ def test_the_labels_of_one_person_are_compared_with_predictions_only(labeling: P
     found = audit_images(alone, predictor)
     assert found.annotators == []
     assert "second_opinion" not in found.counts()
+
+
+def test_a_labeling_of_one_person_is_read_by_its_table_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene(0).save(tmp_path / "a.png")
+    with LabelingStore(tmp_path / LABELING_NAME) as store:
+        store.classes.add(["cat"], "Anna")
+        store.items.open_batch([NewItem("a.png", tmp_path / "a.png")])
+        label(store, "Anna", 1)
+        store.write_table(tmp_path / "labels.csv")
+    monkeypatch.setattr(ItemStore, "image", lambda *_: pytest.fail("a picture was read"))
+    [image] = read_audited(str(tmp_path))
+    assert (image.instance.label, image.given) == ("cat", {})
 
 
 def test_times_are_those_of_each_annotator(labeling: Path) -> None:
