@@ -23,7 +23,8 @@ DROP = "(drop)"
 
 CORRECTED_NAME = "corrected.csv"
 ASKED_KINDS = (
-    *("leak", "contradiction", "label_error", "exact_duplicate", "near_duplicate", "outlier"),
+    *("leak", "contradiction", "label_error", "second_opinion", "exact_duplicate"),
+    *("near_duplicate", "outlier"),
     *("split_group", "blurred", "dark", "bright", "odd_size", "unreadable"),
     "chosen",  # on the map of a labeling
 )

@@ -11,6 +11,7 @@ import pytest
 
 from allencv_al.__main__ import main
 from allencv_al.commands.shared.finding_queue import (
+    ASKED_KINDS,
     CORRECTED_NAME,
     DROP,
     fill_with_findings,
@@ -20,7 +21,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.manifest import ManifestReader
 from allencv_al.data.instance import Instance
 from allencv_al.data_audit.audited_images import AuditedImage, read_audited
-from allencv_al.data_audit.findings import Finding, write_findings
+from allencv_al.data_audit.findings import KINDS, Finding, write_findings
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
@@ -177,3 +178,8 @@ def test_an_order_of_its_own_is_refused(
     command = ["label", str(pictures), "--findings", str(table), "--seed", "3"]
     assert main(command) == 2
     assert "expected no --seed" in capsys.readouterr().err
+
+
+def test_all_that_an_audit_finds_of_an_image_can_be_asked_about() -> None:
+    of_classes = {"class_balance"}
+    assert set(KINDS) - of_classes <= set(ASKED_KINDS)
