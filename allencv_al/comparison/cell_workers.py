@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-import os
 import shutil
-import signal
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import resource_tracker
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError, CheckpointError, is_of_a_path
 from allencv_al.common.files.atomic_file import flush, unflushed
 from allencv_al.common.progress import log_level
+from allencv_al.common.task_processes import Lost, TaskHooks, Tell, Work, run_in_processes
 from allencv_al.comparison.cells import Cell
 from allencv_al.data.dataset_readers.unpacked_files import kept_contents
 from allencv_al.training.interruption import TrainingInterrupted
@@ -34,9 +29,6 @@ logger = logging.getLogger(__name__)
 
 _SLOW_FACTOR = 3.0
 _SLOW_SECONDS = 1.0
-_GRACE_SECONDS = 30.0  # training finishes its step first
-# Libraries would start threads for all cores, which the other workers use too
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -82,16 +74,16 @@ def run_cells(
     """
     if workers <= 1 or len(cells) <= 1:
         return _run_here(cells, options, on_round)
-    processes: list[_Worker] = []
-    try:
-        with _few_threads(options.threads), _interrupts_held():
-            processes += [_Worker(options) for _ in range(min(workers, len(cells)))]
-        return _watch(list(cells), processes, on_round)
-    finally:
-        for worker in processes:  # a run may be killed at any moment
-            worker.process.terminate()
-        for worker in processes:
-            worker.join()
+    errors: dict[str, Failure] = {}
+    pace = Pace()
+    hooks = TaskHooks[Cell](pace.begin, lambda cell, _: on_round(pace.round(cell)))
+    setup = partial(_cell_work, options)
+    with closing(run_in_processes(cells, workers, setup, options.threads, hooks)) as ended:
+        for cell, result in ended:
+            failure = Failure(result.message) if isinstance(result, Lost) else result
+            if failure is not None:
+                _note(errors, cell, failure)
+    return {cell.name: errors[cell.name] for cell in cells if cell.name in errors}
 
 
 class Pace:
@@ -121,74 +113,6 @@ class Pace:
         if means[slowest] < max(_SLOW_SECONDS, _SLOW_FACTOR * statistics.median(means.values())):
             return ""
         return f"slow: {slowest} ({means[slowest]:.1f} s a round)"
-
-
-class _Worker:
-    """A process that runs cells, one at a time.
-
-    Each has a pipe of its own: a shared queue has a lock, which a worker that is killed while it
-    writes would keep.
-    """
-
-    def __init__(self, options: WorkerOptions) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, options))
-        self.process.start()
-        theirs.close()  # else the end of the process would not close the pipe
-        self.cell: Cell | None = None
-
-    def take(self, cell: Cell) -> None:
-        """Send a cell to the process."""
-        self.cell = cell
-        with suppress(OSError):  # the process has ended, which `read` reports
-            self.connection.send(cell)
-
-    def read(self) -> Failure | bool:
-        """Return its message: False after a round, True after a cell, or the failure of a cell."""
-        try:
-            message: Failure | bool = self.connection.recv()
-        except (EOFError, OSError):
-            self.process.join()
-            message = Failure(f"its process ended (exit code {self.process.exitcode})")
-        return message
-
-    def join(self) -> None:
-        """Wait until the process has ended; kill it if it does not."""
-        self.process.join(_GRACE_SECONDS)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.connection.close()
-
-
-def _watch(
-    cells: list[Cell], workers: Sequence[_Worker], on_round: Callable[[str], None]
-) -> dict[str, Failure]:
-    errors: dict[str, Failure] = {}
-    pace = Pace()
-    waiting = iter(cells)
-    for worker, cell in zip(workers, waiting, strict=False):
-        worker.take(cell)
-        pace.begin(cell)
-    while busy := {worker.connection: worker for worker in workers if worker.cell is not None}:
-        for connection in wait(list(busy)):
-            worker = busy[cast(Any, connection)]
-            message = worker.read()
-            assert worker.cell is not None
-            if message is False:
-                on_round(pace.round(worker.cell))
-                continue
-            if isinstance(message, Failure):
-                _note(errors, worker.cell, message)
-            worker.cell = None
-            following = next(waiting, None) if worker.process.is_alive() else None
-            if following is not None:
-                worker.take(following)
-                pace.begin(following)
-    for cell in waiting:
-        _note(errors, cell, Failure("not run: no worker process is left"))
-    return {cell.name: errors[cell.name] for cell in cells if cell.name in errors}
 
 
 def _note(errors: dict[str, Failure], cell: Cell, failure: Failure) -> None:
@@ -260,9 +184,9 @@ def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) 
     flush(cell.folder)
 
 
-def _work(connection: Any, options: WorkerOptions) -> None:
-    """Run cells from the pipe until it closes; `_Worker.read` describes the answers."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+@contextmanager
+def _cell_work(options: WorkerOptions) -> Iterator[Work]:
+    """Make a process ready; the work on a cell returns its failure, if any."""
     import torch
 
     from allencv_al.common.config.plugins import import_package, import_plugins
@@ -272,46 +196,9 @@ def _work(connection: Any, options: WorkerOptions) -> None:
     import_plugins()
     for package in options.packages:
         import_package(package)
-    with suppress(EOFError, TrainingInterrupted), kept_contents():
-        while True:
-            cell: Cell = connection.recv()
-            failure = _failure_of(cell, options, partial(connection.send, False))
-            connection.send(failure or True)
 
+    def work(cell: Cell, tell: Tell) -> Failure | None:
+        return _failure_of(cell, options, partial(tell, None))
 
-def _end_with_parent() -> None:
-    """Exit as soon as the parent has ended, so that no cell is run twice at a time."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Start processes in the block that ignore Ctrl-C; the parent ends them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where they get it with the parent
-        yield
-        return
-    # Else the first process starts it, which unblocks SIGINT before that process inherits the mask
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _few_threads(count: int) -> Iterator[None]:
-    """Start processes in the block that use so many threads."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with suppress(TrainingInterrupted), kept_contents():
+        yield work

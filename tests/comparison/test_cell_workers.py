@@ -121,30 +121,20 @@ def test_of_a_process_that_dies_the_cell_is_named_and_others_do_the_rest(
         compare(Params(linear_config(budget=8)), tmp_path / "c", options)
     assert str(caught.value) == (
         "2 runs failed; --recover runs them again:\n"
-        "  dies, seed 0: its process ended (exit code -9)\n"
-        "  dies, seed 1: its process ended (exit code -9)"
+        "  dies, seed 0: its process ended (exit code -9) in 3 attempts\n"
+        "  dies, seed 1: its process ended (exit code -9) in 3 attempts"
     )
     assert len(curves_of(tmp_path / "c")) == 2 * 2 * 2
 
 
 @pytest.mark.slow
-def test_where_no_process_is_left_the_rest_is_named(
-    linear_config: MakeConfig, tmp_path: Path, package: tuple[str, str]
-) -> None:
-    name, suffix = package
-    import_package(name)
-    options = ComparisonOptions(
-        {"dies": {"type": f"dies_{suffix}"}}, range(3), workers=2, packages=[name]
-    )
-    with pytest.raises(DataError) as caught:
-        compare(Params(linear_config(budget=8)), tmp_path / "c", options)
-    lines = str(caught.value).splitlines()
-    assert lines[0] == "3 runs failed; --recover runs them again:"
-    assert sorted(line.partition(": ")[2] for line in lines[1:]) == [
-        "its process ended (exit code -9)",
-        "its process ended (exit code -9)",
-        "not run: no worker process is left",
-    ]
+def test_the_cell_of_a_killed_process_is_done_by_another(comparison: Comparison) -> None:
+    with comparison.at_work() as process:
+        [pid, *_] = {int(sign.name.split("_")[0]) for sign in comparison.signs.iterdir()}
+        os.kill(pid, signal.SIGKILL)
+        _, err = process.communicate(timeout=SECONDS_AT_MOST)
+        assert process.returncode == 0, err
+    check_finished(comparison)
 
 
 # --- the parent ends ------------------------------------------------------------------------------
@@ -229,6 +219,10 @@ def finish(comparison: Comparison) -> None:
     out, err = process.communicate(timeout=SECONDS_AT_MOST)
     assert process.returncode == 0, err
     assert "slow" in out
+    check_finished(comparison)
+
+
+def check_finished(comparison: Comparison) -> None:
     cells = comparison.labels()
     assert len(cells) == 6
     for events in cells.values():
