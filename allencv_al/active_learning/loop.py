@@ -277,6 +277,9 @@ class ActiveLearningLoop:
                 outputs.rows(selection.ids), names, bool(labels) or predicts, self.learner.task
             ),
         }
+        if labels and "predicted" not in detail and self.settings.annotator.shows_drafts:
+            self._outputs.have_model(round)
+            detail["drafts"] = self.learner.drafts(selection.ids)
         classes = dict(enumerate(names))
         labeled = self._outputs.labeled_ids(labels, strategy.needs)
         queries = [
@@ -434,6 +437,7 @@ class ActiveLearningLoop:
             folder=self.folder,
             predicted=_by_id(queried, detail.get("predicted", ())),
             probabilities=_by_id(queried, detail.get("probabilities", ())),
+            drafts={id: (text, share) for id, (text, share) in detail.get("drafts", {}).items()},
             seen=self.learner.class_names(),
             # A table that was taken in before a kill had its flag then
             is_partial=self.is_partial or (self._round_folder(round) / KEPT_NAME).is_file(),

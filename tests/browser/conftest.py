@@ -2,12 +2,17 @@
 
 `CHROMIUM` names the program, if it is not on the path. Without one these tests skip, and fail where
 `ALLENCV_AL_REQUIRE` has promised a browser.
+
+`ALLENCV_AL_LATE_ANSWERS=0.5` lets each server wait half a second before its work and half a second
+after it. A test that fails then asserts something that the server or the page has not yet heard of;
+on a quick machine it passes nearly always.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from fixtures.labeling_pages import SECONDS, Labeling
+from flask import Flask
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -25,6 +31,24 @@ SERIOUS = {"serious", "critical"}
 LOCAL = ("127.0.0.1", "localhost")
 ARGUMENTS = ("--no-sandbox", "--use-fake-device-for-media-stream")  # a camera that shows a clock
 TIMEOUT_MS = 1_000 * SECONDS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def late_answers() -> Iterator[None]:
+    """Let the servers of this process answer late, where that is asked for."""
+    seconds = float(os.environ.get("ALLENCV_AL_LATE_ANSWERS", 0))
+    at_once = Flask.wsgi_app
+
+    def late(app: Flask, environ: Any, start_response: Any) -> Any:
+        time.sleep(seconds)
+        answer = at_once(app, environ, start_response)
+        time.sleep(seconds)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        if seconds:
+            patch.setattr(Flask, "wsgi_app", late)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +78,7 @@ class Pages:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._stack = ExitStack()
+        self._opened: list[Page] = []
         self.complaints: list[str] = []
         self.allowed: list[str] = []
         """Parts of complaints that a test expects."""
@@ -63,6 +88,7 @@ class Pages:
         context = self._browser.new_context(viewport={"width": width, "height": height}, **options)
         self._stack.callback(context.close)
         page = context.new_page()
+        self._opened.append(page)
         page.set_default_timeout(TIMEOUT_MS)
         # Playwright takes a moment to begin to catch file choosers, and a test may be quicker.
         page.on("filechooser", lambda chooser: None)
@@ -75,6 +101,9 @@ class Pages:
 
     def close(self) -> None:
         """Close all of them; closed ones stay closed."""
+        for page in (one for one in self._opened if not one.is_closed()):
+            # a request may be on its way through a route of the test
+            page.unroute_all(behavior="ignoreErrors")
         self._stack.close()
 
     def unexpected(self) -> list[str]:
@@ -93,6 +122,14 @@ class Pages:
         address = urlsplit(request.url)
         if address.scheme not in ("blob", "data") and address.hostname not in LOCAL:
             self.complaints.append(f"request to another host: {request.url}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Close the pages before any server: a page that polls a stopped server complains."""
+    pages = getattr(item, "funcargs", {}).get("new_page")
+    if pages is not None:
+        pages.close()
 
 
 @pytest.fixture

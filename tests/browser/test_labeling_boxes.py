@@ -87,7 +87,7 @@ def test_changes_are_undone_and_redone_then_the_answer(page: Page, labeling: Box
     page.keyboard.press("z")  # the answer: its boxes are there again
     expect(page.locator("#file-name")).to_have_text(name)
     expect(count).to_have_count(2)
-    assert labeling.said() == {}
+    labeling.expect({})
     page.keyboard.press("k")
     page.keyboard.press("Delete")
     press(page, "Enter")
@@ -117,7 +117,7 @@ def test_boxes_of_the_model_are_drafts_until_they_are_confirmed(
     page.keyboard.press("g")
     expect(page.locator("#box-list li")).to_have_text(["dog (draft): 10, 20, 30 × 40"])
     expect(page.locator(".box.draft")).to_have_count(1)
-    assert labeling.said() == {}
+    labeling.expect({})
     name = press(page, "Enter")
     labeling.wait(1)
     assert labeling.boxes(name) == [box("dog", 10, 20, 30, 40)]

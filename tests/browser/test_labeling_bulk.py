@@ -61,7 +61,7 @@ def test_one_key_labels_the_page_and_one_undoes_it(page: Page, make_labeling: Ma
     page.keyboard.press("z")
     expect(page.locator("#bulk-title")).to_contain_text("without a label again")
     assert sorted(shown(page)) == sorted(expected)
-    assert labeling.said() == {}
+    labeling.expect({})
 
 
 def test_keys_alone_take_out_and_label(page: Page, make_labeling: MakeLabeling) -> None:
@@ -85,7 +85,7 @@ def test_keys_alone_take_out_and_label(page: Page, make_labeling: MakeLabeling) 
     assert not left & labeling.said().keys()
     page.keyboard.press("z")  # in that view, too, the page is one step
     expect(page.locator("#counts")).to_have_text("0 of 12")
-    assert labeling.said() == {}
+    labeling.expect({})
 
 
 def test_images_that_are_alike_come_together(page: Page, make_labeling: MakeLabeling) -> None:

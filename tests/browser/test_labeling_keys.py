@@ -56,7 +56,7 @@ def test_a_key_that_is_held_answers_once(page: Page, make_labeling: MakeLabeling
         page.keyboard.down("z")
     page.keyboard.up("z")
     expect(page.locator("#counts")).to_have_text("1 of 8")
-    assert labeling.said() == {first: "cat"}
+    labeling.expect({first: "cat"})
 
 
 def test_a_double_click_answers_once(page: Page, make_labeling: MakeLabeling) -> None:
@@ -71,7 +71,7 @@ def test_a_double_click_answers_once(page: Page, make_labeling: MakeLabeling) ->
     page.wait_for_timeout(GESTURE_MS)
     click_quickly(page.locator("#undo"), 2)
     expect(page.locator("#last")).to_contain_text(first)
-    assert labeling.said() == {first: "cat"}
+    labeling.expect({first: "cat"})
 
 
 def test_a_fast_annotator_loses_no_answer(page: Page, make_labeling: MakeLabeling) -> None:
@@ -133,7 +133,7 @@ def test_a_search_and_help_are_where_a_layout_has_them(
         page.keyboard.press("Escape")
     send(page, "?", "Minus", shiftKey=True)
     expect(page.locator("#help-dialog")).to_be_visible()
-    assert labeling.said() == {}
+    labeling.expect({})
 
 
 def test_a_key_that_does_nothing_says_why(page: Page, make_labeling: MakeLabeling) -> None:
@@ -155,7 +155,7 @@ def test_a_key_that_does_nothing_says_why(page: Page, make_labeling: MakeLabelin
     page.keyboard.press("r")
     page.keyboard.press("1")
     expect(hint).to_contain_text("Select images first.")
-    assert labeling.said() == {}
+    labeling.expect({})
 
 
 SEARCHES = {
@@ -203,7 +203,8 @@ def test_an_enter_that_chooses_nothing_answers_nothing(
     send(page, "Enter", "Enter", isComposing=True)  # ends the composition of an input method
     send(page, "Enter", "Enter", keyCode=229)
     page.wait_for_timeout(200)
-    assert labeling.said() == {} and file_name(page) == name
+    labeling.expect({})
+    assert file_name(page) == name
     page.keyboard.press("Enter")
     assert labeling.wait(1) == {name: "cat"}
 

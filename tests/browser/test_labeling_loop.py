@@ -9,15 +9,23 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from allencv_al.__main__ import main
 from allencv_al.data.sample_data.shapes import write_shapes
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.tasks.segmentation_task import mask_text
+
+with suppress(ImportError):  # the fixture `browser` says so
+    from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -93,9 +101,19 @@ def class_key(name: str) -> list[str]:
 
 
 def label_all(
-    page: Page, process: subprocess.Popen[str], keys_of: Callable[[str], list[str]] = class_key
+    page: Page,
+    process: subprocess.Popen[str],
+    keys_of: Callable[[str], list[str]] = class_key,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Label by keys whatever the page shows, until the loop is done; return what was shown."""
+    """Label by keys whatever the page shows, until the loop is done; return what was shown.
+
+    Args:
+        page: The page.
+        process: The loop.
+        keys_of: The keys that label the image of a name.
+        meanwhile: Called while the page shows no image.
+    """
     seen: list[str] = []
     until = time.monotonic() + SECONDS
     while process.poll() is None:
@@ -109,12 +127,18 @@ def label_all(
             seen.append(name)
             for key in keys_of(name):
                 page.keyboard.press(key)
+        if not name:
+            meanwhile()
         page.wait_for_timeout(50)
     return seen
 
 
 def drive(
-    command: list[str], run: Path, page: Page, keys_of: Callable[[str], list[str]] = class_key
+    command: list[str],
+    run: Path,
+    page: Page,
+    keys_of: Callable[[str], list[str]] = class_key,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Run a loop to its end, labeling on its page; return the images that the page showed."""
     log = run.with_suffix(".log")
@@ -124,7 +148,7 @@ def drive(
         page.goto(url_of(run, process))
         page.fill("#name", "Anna")
         page.keyboard.press("Enter")
-        seen = label_all(page, process, keys_of)
+        seen = label_all(page, process, keys_of, meanwhile)
         assert process.wait(60) == 0, log.read_text()
     finally:
         process.kill()
@@ -200,4 +224,57 @@ def test_a_loop_learns_several_classes_per_image_from_the_page(
         name: sorted(truth[name]) for name in seen
     }
     assert len(labels) == 18
+    assert (run / "model.tar.gz").is_file()
+
+
+def test_a_loop_of_masks_takes_accepted_drafts_and_those_drawn_elsewhere(
+    new_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    new_page.allowed += ["Failed to load resource"]  # type: ignore[attr-defined]  at the end
+    shapes = write_shapes(tmp_path / "shapes", counts={"train": 12, "validation": 4, "test": 4})
+    pool, truth = tmp_path / "pool", tmp_path / "truth"
+    for kind, folder in (("images", pool), ("masks", truth)):  # six of twelve have no mask yet
+        folder.mkdir()
+        for file in sorted((shapes / "train" / kind).iterdir())[6:]:
+            file.rename(folder / file.name)
+    loop = {
+        "strategy": "entropy",
+        "query_size": 3,
+        "budget": 12,
+        "annotator": {"type": "labeling_server", "port": 0, "settle_seconds": 1},
+    }
+    overrides = {"trainer.num_epochs": 1, "trainer.cuda_device": -1, "active_learning": loop}
+    overrides["pool_data_path"] = str(pool)
+    run = tmp_path / "run"
+    config = Path(__file__).parents[2] / "training_config" / "shapes_masks.jsonnet"
+    command = [sys.executable, "-m", "allencv_al", "active-learn", str(config), "-s", str(run)]
+    command += ["-o", json.dumps(overrides), "-V", f"SHAPES_PATH={shapes}"]
+    drawn = tmp_path / "drawn"
+    (drawn / "masks").mkdir(parents=True)
+    handed_over: list[str] = []
+    page = new_page()
+
+    def keys_of(name: str) -> list[str]:
+        expect(page.locator("#mask-legend li").first).to_be_visible()  # the draft of the model
+        if handed_over:
+            return ["y"]
+        handed_over.append(name)
+        return ["h"]
+
+    def bring_back() -> None:
+        """Import the mask of the image that was handed over, once, as drawn elsewhere."""
+        if handed_over and not any((drawn / "masks").iterdir()):
+            name = Path(handed_over[0]).name
+            (truth / name).rename(drawn / "masks" / name)
+            (drawn / "classes.json").write_text("{}")
+            assert main(["import-labels", str(drawn), str(run)]) == 0
+
+    seen = drive(command, run, page, keys_of, bring_back)
+    assert len(seen) == len(set(seen)) == 6
+    with RunDatabase(run / DATABASE_NAME, create=False) as database:
+        events = LabelStore(database).events()
+    given = {event.id: event.label or "" for event in events if event.source != "dataset"}
+    assert set(given) == set(seen)
+    pixels = np.asarray(Image.open(drawn / "masks" / Path(handed_over[0]).name))
+    assert given[handed_over[0]] == mask_text(pixels)
     assert (run / "model.tar.gz").is_file()

@@ -95,6 +95,7 @@ def test_keys_alone_choose_and_open(page: Page, labeling: Labeling) -> None:
     expect(page.locator("#map-frame")).to_be_focused()
     expect(page.locator("#map-tip")).to_be_visible()
     expect(page.locator("#announcer")).to_contain_text(".png, no label")
+    expect(page.locator("#map-tip-name")).not_to_be_empty()
     first = page.locator("#map-tip-name").inner_text()
     page.keyboard.press("Shift+ArrowDown")
     expect(page.locator("#map-tip-name")).not_to_have_text(first)
@@ -167,6 +168,7 @@ def test_the_pointer_shows_images_and_the_wheel_magnifies(page: Page, labeling: 
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#map-tip")).to_be_visible()
     page.locator("#map-in").click()
+    expect(page.locator("#map-tip-name")).not_to_be_empty()
     name = page.locator("#map-tip-name").inner_text()
     expect(page.locator("#map-tip-image")).to_have_js_property("complete", True)
     box = page.locator("#map-frame").bounding_box()
@@ -247,10 +249,11 @@ def test_labels_of_several_classes_are_asked_one_by_one(
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Space")
     expect(page.locator("#map-title")).to_have_text("1 image chosen")
+    expect(page.locator("#map-tip-name")).not_to_be_empty()
     name = page.locator("#map-tip-name").inner_text()
     page.keyboard.press("Enter")
     expect(page.locator("#hint")).to_have_text("1 image of the map comes next.")
-    assert page.locator("#file-name").inner_text() == name
+    expect(page.locator("#file-name")).to_have_text(name)
 
 
 def test_the_map_outlives_a_lost_server_and_shows_new_labels(

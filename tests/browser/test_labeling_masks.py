@@ -64,7 +64,7 @@ def test_a_mask_is_shown_over_the_image_and_accepted(
     proposed(page)
     page.keyboard.press("z")
     expect(page.locator("#file-name")).to_have_text(name)
-    assert labeling.said() == {}
+    labeling.expect({})
     proposed(page)
     press(page, "Enter")
     assert labeling.wait(1) == {name: mask_text(MASK)}

@@ -64,7 +64,7 @@ def test_undo_goes_back_through_a_reload(
     for expected in (second, first):
         page.keyboard.press("z")
         expect(page.locator("#file-name")).to_have_text(expected)
-    assert labeling.said() == {}
+    labeling.expect({})
     assert page.locator("#undo").is_disabled()
 
 
@@ -84,7 +84,7 @@ def test_an_answer_whose_receipt_was_lost_is_undone_by_one_key(
     expect(page.locator("#file-name")).not_to_be_empty()
     page.keyboard.press("z")
     expect(page.locator("#file-name")).to_have_text(first)
-    assert labeling.said() == {}
+    labeling.expect({})
     assert page.locator("#undo").is_disabled()
 
 
@@ -151,7 +151,7 @@ def test_an_answer_that_comes_too_late_is_said(
     page.wait_for_selector("#notice:not([hidden])")
     text = page.locator("#notice-text").inner_text()
     assert late in text and "another annotator has labeled this image meanwhile" in text
-    assert labeling.said() == {late: "dog"}
+    labeling.expect({late: "dog"})
 
 
 @pytest.mark.slow
@@ -338,7 +338,7 @@ def test_a_review_shows_an_image_in_full(
     expect(dialog).to_be_visible()
     expect(dialog.locator("h2")).to_have_text(re.compile("|".join(names)))
     whole = "document.getElementById('look-image').naturalWidth === 320"
-    page.wait_for_function(whole)
+    until(page, lambda: bool(page.evaluate(whole)))
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     page.get_by_role("button", name=f"Enlarge {names[1]}").click()

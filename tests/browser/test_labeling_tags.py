@@ -89,7 +89,7 @@ def test_changes_are_undone_and_redone_then_the_answer(
     page.keyboard.press("Control+z")
     expect(page.locator("#file-name")).to_have_text(name)
     chosen(page, "cat", "dog")  # they are there again
-    assert labeling.said() == {}
+    labeling.expect({})
     page.keyboard.press("1")
     chosen(page, "dog")
     press(page, "Enter")
@@ -102,7 +102,7 @@ def test_classes_of_the_model_are_drafts(page: Page, make_tags: Callable[..., Ta
     page.keyboard.press("2")
     page.keyboard.press("g")
     chosen(page, "dog", "horse (draft)")
-    assert labeling.said() == {}
+    labeling.expect({})
     name = press(page, "Enter")
     labeling.wait(1)
     assert labeling.tags(name) == ["dog", "horse"]

@@ -163,6 +163,14 @@ class Learner(Registrable):
         """
         raise NotImplementedError
 
+    def drafts(self, ids: Sequence[str]) -> dict[str, tuple[str, float]]:
+        """Return predicted labels that are more than a class, with their probabilities.
+
+        Args:
+            ids: Some items; those without such a prediction are left out of the result.
+        """
+        return {}
+
     def unreadable(self, ids: Sequence[str]) -> dict[str, str]:
         """Return which of some items are unreadable, with the causes."""
         return {}

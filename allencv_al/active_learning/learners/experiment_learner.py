@@ -273,6 +273,18 @@ class ExperimentLearner(Learner):
         return compute_outputs(predictor, items, needs, folder, self._options("scoring the pool"))
 
     @overrides
+    def drafts(self, ids: Sequence[str]) -> dict[str, tuple[str, float]]:
+        if "logits" in self.task.outputs:
+            return {}  # a class, which `infer` tells
+        predictor = ImagePredictor(self.model, self._experiment.validation_dataset_reader)
+        predicted = predictor.outcomes([self._by_id[id] for id in ids], self._options().batch_size)
+        found = {
+            id: None if outcome.value is None else self.task.draft(outcome.value)
+            for id, outcome in zip(ids, predicted, strict=True)
+        }
+        return {id: draft for id, draft in found.items() if draft is not None}
+
+    @overrides
     def write_archive(self, folder: Path) -> Path:
         self._vocabulary.save_to_files(folder / VOCABULARY_NAME)
         state = self.model.state_dict()

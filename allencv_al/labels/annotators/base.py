@@ -41,6 +41,7 @@ class LabelRequest:
         folder: The run directory.
         predicted: The text of the model's most probable label by id.
         probabilities: The probability of that label by id.
+        drafts: The predicted label, where it is more than a class, and its probability by id.
         seen: Class names given so far, if any name is allowed.
         is_partial: Whether images may stay without a label; they go back to the pool.
         dropped: Ids of images that the round no longer asks for; their labels are ignored.
@@ -54,6 +55,7 @@ class LabelRequest:
     folder: Path
     predicted: Mapping[str, str] = field(default_factory=dict)
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    drafts: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     seen: Sequence[str] = ()
     is_partial: bool = False
     dropped: Collection[str] = frozenset()
@@ -73,6 +75,7 @@ class LabelRequest:
                 score=query.score,
                 predicted=self.predicted.get(item.id),
                 probability=self.probabilities.get(item.id),
+                draft=self.drafts.get(item.id),
                 reason={key: value for key, value in query.reason.items() if key != "rank"},
             )
             for item, query in zip(self.items, self.queries, strict=True)
@@ -92,6 +95,9 @@ class Annotator(Registrable):
 
     needs_known_labels: ClassVar[bool] = False
     """Whether the images of the pool must come with labels."""
+
+    shows_drafts: ClassVar[bool] = False
+    """Whether predicted boxes or masks of the query are of use; each costs a second inference."""
 
     @abstractmethod
     def annotate(self, request: LabelRequest) -> list[NewLabel]:

@@ -11,6 +11,7 @@ from typing import Any
 from allencv_al.common.errors import DataError, ImageDecodeError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.data.dataset_readers.objects.image_objects import (
+    VOID,
     AnnotatedObject,
     Annotation,
     Coordinates,
@@ -77,7 +78,8 @@ def label_of_objects(
         task: The registered name of the task of the label.
         entry: The entry; it has objects.
         image: The file of its image, or the content; None where the label is of classes alone.
-        classes: For masks: the names of the class indices, from 1.
+        classes: For masks: the names of the class indices, from 1; without them the indices are
+            the names, as `with_objects` writes them.
         coordinates: Pixels that the objects refer to where the image has an EXIF orientation.
 
     Raises:
@@ -88,7 +90,8 @@ def label_of_objects(
     if task not in _TARGETS:
         raise DataError(f"objects are no labels of the kind {task}")
     frame = None if image is None else image_frame(image)
-    made = ObjectInstances(coordinates, target=_TARGETS[task], classes=classes)
+    names = classes or [str(index) for index in range(1, VOID + 1)]
+    made = ObjectInstances(coordinates, target=_TARGETS[task], classes=names)
     annotation = entry.objects(frame, made.problems)
     if annotation is not None:
         instance = made.make(entry.id, Path(entry.id), annotation, frame)

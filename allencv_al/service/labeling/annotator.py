@@ -67,6 +67,7 @@ class LabelingServerAnnotator(Annotator):
     """
 
     joint_rules = (_token_for_others,)
+    shows_drafts = True
 
     def __init__(
         self,

@@ -261,6 +261,14 @@ def test_images_must_be_there_to_measure_boxes_by(photos: Path) -> None:
         with_objects(entries, "detection")
 
 
+def test_indices_without_names_are_their_own_names(photos: Path) -> None:
+    mask = np.zeros((24, 40), np.uint8)
+    mask[2:5, 2:5], mask[10:, 10:], mask[0, 0] = 3, 254, 255
+    entry = LabelEntry("a/1.png", str(photos / "a/1.png"), mask_text(mask), "label")
+    [written] = with_objects([entry], "segmentation")
+    assert label_of_objects("segmentation", written, photos / "a/1.png") == mask_text(mask)
+
+
 def test_a_mask_in_a_file_is_read(photos: Path) -> None:
     mask = np.zeros((24, 40), np.uint8)
     mask[2:5, 2:5] = 1
