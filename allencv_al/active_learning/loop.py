@@ -230,6 +230,7 @@ class ActiveLearningLoop:
         self._outputs.begin(round)
         return {
             "labels": len(labels),
+            "objects": self._objects_in(labels.values()),
             "classes": self.learner.class_names(),
             "training": finite_numbers(metrics),
         }
@@ -422,6 +423,11 @@ class ActiveLearningLoop:
         """Return the classes in labels, as far as they are told."""
         task = self.learner.task
         return {name for text in texts if text != UNTOLD for name in task.class_names(text)}
+
+    def _objects_in(self, texts: Iterable[str]) -> int:
+        """Return the number of boxes or classes in labels, as far as they are told."""
+        task = self.learner.task
+        return sum(len(task.class_names(text)) for text in texts if text != UNTOLD)
 
     def _request(self, round: int) -> LabelRequest:
         detail = self.rounds.detail(round, State.SELECT)

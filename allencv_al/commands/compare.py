@@ -43,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of running anything",
     )
     comparing.add_comparison(parser)
+    parser.add_argument(
+        "--cost",
+        choices=("labels", "objects"),
+        default="labels",
+        help="what the curves are over: labeled images, or the boxes (or the several classes) in "
+        "their labels (default: %(default)s)",
+    )
     arguments.add_run_folder(parser, "one run per strategy and seed, results.csv and report.html")
 
 
@@ -100,7 +107,12 @@ def _compare_runs(args: argparse.Namespace) -> int:
     if folder.exists() and any(folder.iterdir()) and not args.force:
         raise ConfigurationError(f"{folder}: holds files already; --force writes over them")
     options = ComparisonOptions(
-        {}, (), baseline=args.baseline, metric=args.metric, exports=args.export
+        {},
+        (),
+        baseline=args.baseline,
+        metric=args.metric,
+        cost=args.cost,
+        exports=args.export,
     )
     with locked_folder(folder):
         summary = write_comparison(runs, folder, options, notes=notes)
@@ -125,6 +137,7 @@ def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
         threads=threads,
         baseline=args.baseline,
         metric=args.metric,
+        cost=args.cost,
         recover=args.recover,
         force=args.force,
         source=str(args.param_path),

@@ -18,7 +18,7 @@ from allencv_al.active_learning.active_learning_experiment import (
     without_secrets,
 )
 from allencv_al.active_learning.learners.base import Learner
-from allencv_al.active_learning.rounds.curves import Curve, curve_from_records
+from allencv_al.active_learning.rounds.curves import Cost, Curve, curve_from_records
 from allencv_al.active_learning.rounds.round_record import headline_metric
 from allencv_al.active_learning.run import cache_folder, make_learner
 from allencv_al.common import Params
@@ -63,6 +63,10 @@ SUMMARY_NAME = "summary.json"
 CURVES_NAME = "learning_curves.png"
 
 
+_IN_OBJECTS = (
+    "Labels are counted in objects, the boxes (or several classes) of the labeled images: an image "
+    "costs as much as it has objects, and one without objects costs nothing."
+)
 _ENCODING = "encoding the images, once for all runs"
 
 
@@ -78,6 +82,8 @@ class ComparisonOptions:
         baseline: Name of the strategy that the others are compared with.
         metric: Metric of the rounds, a fraction of which more is better. Default: the one that
             tells of a model of the kind in a line: accuracy, macro F1, mIoU or mAP.
+        cost: The horizontal axis of the curves: "labels", or "objects", the boxes or the several
+            classes in the labels.
         recover: Resume the comparison in the folder, possibly with more strategies and seeds; those
             of earlier calls stay a part of it.
         force: Replace the comparison in the folder.
@@ -93,6 +99,7 @@ class ComparisonOptions:
     threads: int = 1
     baseline: str = "random"
     metric: str | None = None
+    cost: Cost = "labels"
     recover: bool = False
     force: bool = False
     source: str = "the configuration"
@@ -210,8 +217,10 @@ def write_comparison(
     """
     records = (record for run in runs for record in run.records)
     metric = options.metric or headline_metric(records) or "accuracy"
-    curves = _curves(runs, metric)
+    curves = _curves(runs, metric, options.cost)
     notes = [*notes, *gaps(runs, metric)]
+    if options.cost == "objects":
+        notes.append(_IN_OBJECTS)
     oracles = list(dict.fromkeys(run.strategy for run in runs if run.is_oracle))
     measured = {curve.strategy for curve in curves}
     summary = summarize(
@@ -227,6 +236,7 @@ def write_comparison(
     context = ComparisonContext(
         name=folder.resolve().name,
         metric=metric,
+        cost=options.cost,
         seconds=seconds,
         config=None if params is None else params.as_dict(),
         environment=environment or shared_environment(runs),
@@ -234,7 +244,7 @@ def write_comparison(
     atomic_file.make_folder(folder)
     write_results_csv(folder / CSV_NAME, [row for run in runs for row in run.rows()])
     write_results_markdown(folder / MARKDOWN_NAME, summary, context)
-    text = ChartText(y=metric, title=context.name)
+    text = ChartText(x=context.cost, y=metric, title=context.name)
     write_line_chart(folder / CURVES_NAME, comparison_lines(summary), text)
     write_comparison_report(folder / REPORT_NAME, summary, curves, context)
     write_exports(folder, options.exports, runs, summary, context)
@@ -243,8 +253,13 @@ def write_comparison(
     return summary
 
 
-def _curves(runs: Sequence[FinishedRun], metric: str) -> list[Curve]:
-    found = [curve_from_records(run.records, run.strategy, run.seed, metric) for run in runs]
+def _curves(runs: Sequence[FinishedRun], metric: str, cost: Cost) -> list[Curve]:
+    if not any(record.objects for run in runs for record in run.records) and cost == "objects":
+        raise DataError(
+            "--cost objects: the labels of these runs have no objects that are counted; boxes and "
+            "several classes per image have, in runs of 0.2 and later"
+        )
+    found = [curve_from_records(run.records, run.strategy, run.seed, metric, cost) for run in runs]
     curves = [curve for curve in found if curve is not None]
     if not curves:
         remedy = "give test_data_path or active_learning.test_fraction"

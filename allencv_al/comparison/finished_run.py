@@ -72,6 +72,7 @@ class FinishedRun:
                 "seed": self.seed,
                 "round": record.round,
                 "labels": record.labels,
+                "objects": record.objects,
                 **{name: record.metrics.get(name) for name in METRICS},
                 **{f"{name}_seconds": value for name, value in record.seconds.items()},
                 "select_peak_mb": record.select_peak_mb,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from allencv_al.active_learning.rounds.round_record import RoundRecord
@@ -57,6 +58,42 @@ def test_a_seed_whose_metric_is_no_number_is_told_and_left_out(tmp_path: Path) -
         module.write_comparison(runs[1:2], tmp_path / "d", ComparisonOptions({}, ()))
     with pytest.raises(DataError, match=r'no run has measured miou: .* such as "accuracy"'):
         module.write_comparison(runs, tmp_path / "d", ComparisonOptions({}, (), metric="miou"))
+
+
+def test_curves_over_objects_have_the_areas_of_a_fine_grid(tmp_path: Path) -> None:
+    """A strategy that asks for crowded images pays for their boxes."""
+    spent = {"random": (0, 10, 22, 30), "entropy": (0, 10, 40, 70)}
+    heights = {"random": (0, 0.2, 0.4, 0.5), "entropy": (0, 0.2, 0.5, 0.7)}
+
+    def run(name: str) -> FinishedRun:
+        records = [
+            RoundRecord(place, 5 * place, {"mean_average_precision": height}, objects=objects)
+            for place, (objects, height) in enumerate(zip(spent[name], heights[name], strict=True))
+            if place
+        ]
+        return FinishedRun(name, 0, records, {})
+
+    runs = [run(name) for name in spent]
+    by_images = module.write_comparison(runs, tmp_path / "images", ComparisonOptions({}, ()))
+    assert by_images.ranked()[0].strategy == "entropy"
+    options = ComparisonOptions({}, (), cost="objects")
+    by_objects = module.write_comparison(runs, tmp_path / "objects", options)
+    assert by_objects.labels.tolist() == [10, 22, 30]  # what both have
+    grid = np.linspace(10, 30, 20_001)
+    for found in by_objects.strategies:
+        fine = np.interp(grid, spent[found.strategy], heights[found.strategy])
+        assert found.aubc_mean == pytest.approx(np.trapezoid(fine, grid) / 20, abs=1e-7)
+    assert by_objects.ranked()[0].strategy == "random"
+    text = (tmp_path / "objects" / "results.md").read_text()
+    assert "Labels are counted in objects" in text and "interpolated linearly, from 10" in text
+    assert "Objects" in (tmp_path / "objects" / "report.html").read_text()
+    assert "counted in objects" not in (tmp_path / "images" / "results.md").read_text()
+
+
+def test_labels_without_objects_have_no_curve_over_them(tmp_path: Path) -> None:
+    runs = [FinishedRun("random", 0, [RoundRecord(1, 5, {"miou": 0.5})], {})]
+    with pytest.raises(DataError, match="no objects that are counted; boxes and several classes"):
+        module.write_comparison(runs, tmp_path, ComparisonOptions({}, (), cost="objects"))
 
 
 def test_finished_runs_are_dated_by_the_first_of_them(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,13 @@ from allencv_al.common.errors import DataError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Cost = Literal["labels", "objects"]
+"""Horizontal axis of learning curves: labeled images, or the boxes (or classes) in their labels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Metric over number of labels of one run.
+    """Metric over number of labels, or another cost, of one run.
 
     Args:
         strategy: The strategy.
@@ -57,18 +60,30 @@ class Curve:
 
 
 def curve_from_records(
-    records: Sequence[RoundRecord], strategy: str, seed: int, metric: str = "accuracy"
+    records: Sequence[RoundRecord],
+    strategy: str,
+    seed: int,
+    metric: str = "accuracy",
+    cost: Cost = "labels",
 ) -> Curve | None:
     """Return the curve of a run, or None where no round has the metric.
 
     Where several rounds had the same labels (nothing was labeled in between), the last one counts.
     A round in which the metric is no number is left out.
+
+    Args:
+        records: The rounds.
+        strategy: The strategy.
+        seed: The seed.
+        metric: The metric.
+        cost: The horizontal axis: the labels of a round or the objects in them. A round without
+            any is left out.
     """
     points = {
-        record.labels: value
+        spent: value
         # Of two rounds with as many labels, such as after skips only, the later one counts
         for record in sorted(records, key=lambda record: record.round)
-        if record.labels > 0
+        if (spent := record.labels if cost == "labels" else record.objects) > 0
         and (value := record.metrics.get(metric)) is not None
         and math.isfinite(value)
     }

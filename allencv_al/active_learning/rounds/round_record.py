@@ -122,6 +122,8 @@ class RoundRecord:
         pool_size: Number of items in the pool.
         unreadable: Items that could not be read so far, with the cause.
         notes: Remarks for the report, such as the reason why the run ended.
+        objects: Number of objects in those labels: boxes, or the classes of images with several;
+            0 where a label has none that are counted, as a mask.
     """
 
     round: int
@@ -137,6 +139,7 @@ class RoundRecord:
     pool_size: int = 0
     unreadable: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    objects: int = 0
 
     def test_accuracy(self) -> AccuracyEstimate | None:
         """Return the accuracy on the test images, with the interval that their number allows.
@@ -230,6 +233,7 @@ def _record(
         pool_size=selected.get("pool_size", inferred.get("pool_size", 0)),
         unreadable=unreadable,
         notes=(done["reason"],) if "reason" in done else (),
+        objects=trained.get("objects", 0),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from allencv_al.active_learning.rounds.curves import Curve, aubc
+from allencv_al.active_learning.rounds.curves import Cost, Curve, aubc
 from allencv_al.comparison.report.comparison_tables import (
     accuracy_table,
     aubc_table,
@@ -50,6 +50,7 @@ class ComparisonContext:
         name: The title of the report.
         description: The strategies and data of the comparison, in a sentence or two.
         metric: The metric of the curves.
+        cost: Their horizontal axis.
         seconds: Time of each strategy, over all its seeds.
         notes: Remarks besides those of the summary.
         config: The config that all cells share.
@@ -60,6 +61,7 @@ class ComparisonContext:
     name: str
     description: str = ""
     metric: str = "accuracy"
+    cost: Cost = "labels"
     seconds: Mapping[str, float] | None = None
     notes: Sequence[str] = ()
     config: Mapping[str, Any] | None = None
@@ -80,7 +82,7 @@ def write_comparison_report(
     lines = comparison_lines(summary)
     seconds = context.seconds or {}
     content = {
-        "curves": _curve_chart(summary, lines, context.metric),
+        "curves": _curve_chart(summary, lines, context),
         "aubc": aubc_table(summary),
         "thirds": thirds_table(summary),
         "savings": savings_table(summary),
@@ -93,7 +95,7 @@ def write_comparison_report(
     figures = {
         f"Highest AUBC: {best.strategy}": formats.percent(best.aubc_mean),
         "Strategies × seeds": f"{len(summary.strategies)} × {len({c.seed for c in curves})}",
-        "Labels": f"{summary.labels[0]:,}–{summary.labels[-1]:,}",
+        context.cost.capitalize(): f"{summary.labels[0]:,}–{summary.labels[-1]:,}",
         "Computing time": formats.duration(sum(seconds.values())) if seconds else "",
     }
     caption = "Computing time, over all seeds"
@@ -144,10 +146,13 @@ def comparison_lines(summary: ComparisonSummary) -> list[CurveLine]:
     ]
 
 
-def _curve_chart(summary: ComparisonSummary, lines: Sequence[CurveLine], metric: str) -> PageChart:
+def _curve_chart(
+    summary: ComparisonSummary, lines: Sequence[CurveLine], context: ComparisonContext
+) -> PageChart:
+    metric, cost = context.metric, context.cost
     ends = "; ".join(f"{line.name} {line.y[-1]:.1%}" for line in lines)
-    description = f"Mean {metric} over labels. At {summary.labels[-1]} labels: {ends}."
-    return page_chart(lines, ChartText(y=metric), description)
+    description = f"Mean {metric} over {cost}. At {summary.labels[-1]} {cost}: {ends}."
+    return page_chart(lines, ChartText(x=cost, y=metric), description)
 
 
 def _profile_chart(summary: ComparisonSummary) -> PageChart | None:
