@@ -36,6 +36,7 @@ SUBCOMMANDS = {
     "token": "create, list and revoke tokens for pipelines",
     "audit": "find wrong labels, copies, leaks and odd images in a data set",
     "select": "choose the images that are most worth labeling next",
+    "encode": "compute the embeddings of a large pool into a folder, by several processes",
     "cache": "list or clear the embeddings that all commands share",
     "active-learn": "train in rounds, querying the labels that help most",
     "compare": "compare query strategies over several seeds, with tests and a report",

@@ -108,6 +108,13 @@ def peak_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024  # kilobytes elsewhere
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, which a container can restrict."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def most_open_files() -> int | None:
     """Return how many files this process may open; None where there is no limit."""
     if resource is None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError, is_machine_fault
-from allencv_al.common.files.paths import absent
+from allencv_al.common.files.paths import absent, expanded
 from allencv_al.common.files.tables import cell_text, read_table
+from allencv_al.data.id_hash import IdIndex, id_hashes
+from allencv_al.data.vector_shards import ShardRows, ShardStore, is_shard_store
 
 SUFFIXES = (".npz", ".npy", ".parquet")
 """Suffixes of files of vectors."""
@@ -54,9 +57,18 @@ class VectorTable:
     ids: Sequence[str]
     vectors: NDArray[np.float32]
     labels: Sequence[str | None]
+    unreadable: ClassVar[Mapping[str, str]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def items(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the id and the label of each row."""
+        return zip(self.ids, self.labels, strict=True)
+
+    def index(self) -> IdIndex:
+        """Return the rows by ids."""
+        return IdIndex(id_hashes(self.ids, 0))
 
     @property
     def dimension(self) -> int:
@@ -64,20 +76,63 @@ class VectorTable:
         return int(self.vectors.shape[1])
 
 
-def is_vector_file(name: str | Path) -> bool:
-    """Return whether a name is that of a file of vectors, by its suffix."""
-    return Path(name).suffix.lower() in SUFFIXES
-
-
-def read_vectors(path: Path) -> VectorTable:
-    """Read a file of vectors.
+@dataclass(frozen=True)
+class StoredVectors:
+    """Vectors that `encode` has made, memory-mapped.
 
     Args:
-        path: An `.npz`, `.npy` or `.parquet` file; see `LAYOUT`.
+        store: The store.
+    """
+
+    store: ShardStore
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @cached_property
+    def vectors(self) -> ShardRows:
+        """The vectors, float16 `[N, D]`."""
+        return self.store.rows("embeddings")
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of a vector."""
+        return self.vectors.shape[1]
+
+    @cached_property
+    def unreadable(self) -> Mapping[str, str]:
+        """The images that cannot be read, with the causes."""
+        return self.store.unreadable()
+
+    def items(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the id and the label of each row."""
+        return self.store.items()
+
+    def index(self) -> IdIndex:
+        """Return the rows by ids."""
+        return IdIndex(self.store.hashes)
+
+
+Vectors = VectorTable | StoredVectors
+"""Vectors of images, in memory or on the disk."""
+
+
+def is_vector_file(name: str | Path) -> bool:
+    """Return whether a name is that of a file of vectors, by its suffix, or of a store of them."""
+    return Path(name).suffix.lower() in SUFFIXES or is_shard_store(expanded(str(name)))
+
+
+def read_vectors(path: Path) -> Vectors:
+    """Read a file of vectors, or open a store of them.
+
+    Args:
+        path: An `.npz`, `.npy` or `.parquet` file; see `LAYOUT`. Or the folder of `encode`.
 
     Raises:
         DataError: It is absent or damaged, lacks ids, or its parts differ in length.
     """
+    if is_shard_store(path):
+        return StoredVectors(ShardStore(path))
     if not path.is_file():
         raise DataError(absent(path, "file of vectors"))
     readers = {".npz": _read_npz, ".npy": _read_npy, ".parquet": _read_parquet}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from allencv_al.data.id_hash import canonical_order, id_hashes, id_uniforms
+from allencv_al.data.id_hash import IdIndex, canonical_order, id_hashes, id_uniforms
 
 IDS = [f"train/{number}.png" for number in range(2000)]
 
@@ -62,3 +62,14 @@ def test_the_canonical_order_forgets_the_order_of_the_pool(seed: int) -> None:
 
 def test_no_ids_are_no_trouble() -> None:
     assert len(id_hashes([], 0)) == len(id_uniforms([], 0)) == len(canonical_order([], 0)) == 0
+
+
+def test_an_index_finds_the_rows_of_ids() -> None:
+    ids = [f"{number}.png" for number in range(1000)]
+    index = IdIndex(id_hashes(ids, 0))
+    asked = ["999.png", "absent", "0.png", "17.png", "17.png"]
+    assert index.rows(asked).tolist() == [999, -1, 0, 17, 17]
+    assert index.rows([]).tolist() == []
+    assert index.twice().tolist() == []
+    assert IdIndex(id_hashes(["b", "a", "b", "c", "a"], 0)).twice().tolist() == [0, 1, 2, 4]
+    assert IdIndex(id_hashes([], 0)).rows(["a"]).tolist() == [-1]

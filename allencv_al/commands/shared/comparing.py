@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -169,14 +168,14 @@ def workers_and_threads(params: Params, runs: int, asked: int | None) -> tuple[i
         asked: Number of workers that the user asked for, if any.
     """
     from allencv_al.active_learning.active_learning_experiment import experiment_class
+    from allencv_al.common.process import usable_cores
 
-    # The cores this process may use, which taskset or a container can restrict
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     # Parallel runs would train over each other in the one pipeline that they share
     most = 1 if experiment_class(params).is_shared else cores
-    workers = min(asked or most or 1, runs)
+    workers = min(asked or most, runs)
     # All cores in all: more threads than cores make each run slower than one after the other
-    return workers, max(1, (cores or 1) // workers)
+    return workers, max(1, cores // workers)
 
 
 def rehearse(params: Params, strategies: Mapping[str, Any], seeds: Sequence[int], name: str) -> str:

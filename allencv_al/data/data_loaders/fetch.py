@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from allencv_al.common.errors import AllenCVError, ImageDecodeError
+from allencv_al.common.process import usable_cores
 from allencv_al.common.seeding import item_seed, seeded_globals
 from allencv_al.common.user_mistakes import explain
 from allencv_al.data.batch import Batch, Targets, TargetTable, UnreadableImage, collate
@@ -267,10 +267,7 @@ def prefetched(
 
 def decoder_count() -> int:
     """Return the number of decoding threads: one per core that this process may use."""
-    # A container may grant fewer cores than the machine has
-    if hasattr(os, "sched_getaffinity"):
-        return min(_MOST_DECODERS, len(os.sched_getaffinity(0)))
-    return min(_MOST_DECODERS, os.cpu_count() or 1)
+    return min(_MOST_DECODERS, usable_cores())
 
 
 def _begin(fetch: Fetcher, slot: BatchSlot, pin: bool, **options: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,8 @@ from allencv_al.data.dataset_readers.image_classification_directory import (
 from allencv_al.data.dataset_readers.image_files import Skipped
 from allencv_al.data.instance import Instance, Sample
 from allencv_al.data.transforms.base import Pixels
-from allencv_al.data.vector_files import LAYOUT, VectorTable, read_vectors
+from allencv_al.data.vector_files import LAYOUT, Vectors, read_vectors
+from allencv_al.data.vector_shards import ShardRows
 
 _VECTOR = "vector"  # key of the metadata
 
@@ -59,7 +60,7 @@ class VectorReader(DatasetReader):
                 f"{path}: expected vectors of {self.dimension} numbers, as dimension says, found "
                 f"{table.dimension}"
             )
-        for id, row, label in zip(table.ids, table.vectors, table.labels, strict=True):
+        for (id, label), row in zip(table.items(), table.vectors, strict=True):
             image = row if self.image_folder is None else self.image_folder / id
             yield Instance(id, image, label, metadata={_VECTOR: row})
 
@@ -82,14 +83,14 @@ class VectorsOfImages(ImageClassificationDirectory):
         table: The vectors.
     """
 
-    def __init__(self, table: VectorTable) -> None:
+    def __init__(self, table: Vectors) -> None:
         super().__init__(unlabeled="always")
         self._table = table
-        self._rows = {id: row for row, id in enumerate(table.ids)}
-        if len(self._rows) < len(table):
-            # The last row of an id wins in the mapping, so the others differ from it
-            twice = [id for row, id in enumerate(table.ids) if self._rows[id] != row][:5]
-            raise DataError(f"the file of vectors has more than one for {', '.join(twice)}")
+        self._index = table.index()
+        if len(twice := self._index.twice()):
+            wanted = set(twice.tolist())
+            ids = dict.fromkeys(id for row, (id, _) in enumerate(table.items()) if row in wanted)
+            raise DataError(f"the file of vectors has more than one for {', '.join([*ids][:5])}")
 
     @overrides
     def image_shape(self) -> tuple[int, int | None, int | None]:
@@ -97,14 +98,27 @@ class VectorsOfImages(ImageClassificationDirectory):
 
     @overrides
     def decode(self, instance: Instance) -> Sample:
-        row = self._rows.get(instance.id)
-        if row is None:
-            raise ImageDecodeError(
-                instance.id,
-                "the file of vectors has none of this id; ids are paths below the folder of the "
-                f"images, and its first is {self._table.ids[0]}",
-            )
+        [row] = self._index.rows([instance.id]).tolist()
+        if row < 0:
+            raise ImageDecodeError(instance.id, self._absence(instance.id))
         return _pixel(self._table.vectors[row])
+
+    def rows_of(
+        self, ids: Sequence[str]
+    ) -> tuple[NDArray[np.floating[Any]] | ShardRows, NDArray[np.int64], dict[str, str]]:
+        """Return all vectors, the row of each id that has one, and why the others have none."""
+        rows = self._index.rows(ids)
+        without = [ids[place] for place in np.flatnonzero(rows < 0).tolist()]
+        absent = {id: self._absence(id) for id in without}
+        return self._table.vectors, rows[rows >= 0], absent
+
+    def _absence(self, id: str) -> str:
+        if id in self._table.unreadable:
+            return self._table.unreadable[id]
+        return (
+            "the file of vectors has none of this id; ids are paths below the folder of the "
+            f"images, and its first is {next(self._table.items())[0]}"
+        )
 
 
 def _pixel(vector: NDArray[Any]) -> Sample:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from allencv_al.common.progress import Progress
+from allencv_al.data.dataset_readers.vectors import VectorsOfImages
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance
 from allencv_al.predictors.predictor import Predictor
@@ -32,7 +33,9 @@ from allencv_al.selection.pool.pool_scorer import (
     ScoringOptions,
     log_mean_probability,
 )
+from allencv_al.selection.pool.rows import take_rows
 from allencv_al.selection.pool.stored_outputs import outputs_of_embeddings, stored_embeddings
+from allencv_al.selection.pool.unlabeled_pool import MOST_COPIED
 
 _OF_OTHER_ITEMS = frozenset({"labeled_embeddings", "labeled_logits", "target_mc_logits"})
 
@@ -73,6 +76,9 @@ def compute_outputs(
     instances = instances_of(images, members[0] if members else None)
     if not needed:
         return PoolOutputs([instance.id for instance in instances])
+    reader = members[0].dataset_reader if members else None
+    if isinstance(reader, VectorsOfImages) and needed == {"embeddings"} and folder is None:
+        return _known_vectors(reader, [instance.id for instance in instances])
     scorer = PoolScorer(members, needed, options.mc_samples, options.seed, options.precision)
     from_store = scorer.follows_from_embeddings() and (len(members) == 1 or needed <= OF_CLASSES)
     kept = options.store if folder is None and from_store else None
@@ -84,6 +90,14 @@ def compute_outputs(
             return _outputs(scorer, grown.ids, grown.arrays(), grown.unreadable)
     with OutputStore(folder, options.fingerprint or scorer.fingerprint()) as store:
         return _stored(scorer, instances, store, options)
+
+
+def _known_vectors(reader: VectorsOfImages, ids: Sequence[str]) -> PoolOutputs:
+    """Return vectors as they are stored, memory-mapped where they are; no model sees them."""
+    vectors, rows, unreadable = reader.rows_of(ids)
+    readable = [id for id in ids if id not in unreadable] if unreadable else ids
+    found = take_rows(cast(Any, vectors), rows, MOST_COPIED)
+    return PoolOutputs(readable, embeddings=found, unreadable=unreadable)
 
 
 def _from_embeddings(

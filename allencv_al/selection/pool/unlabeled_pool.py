@@ -40,7 +40,7 @@ _OF_ITEMS = {
 }
 _ROWS_AT_A_TIME = 65_536  # a memory-mapped array is checked in blocks, not loaded whole
 _MOST_NAMED = 5
-_MOST_COPIED = 64 * 2**20  # bytes of one array
+MOST_COPIED = 64 * 2**20  # bytes of one array
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Pool:
         """
 
         def rows(array: FloatArray | None) -> FloatArray | None:
-            return None if array is None else take_rows(array, indices, _MOST_COPIED)
+            return None if array is None else take_rows(array, indices, MOST_COPIED)
 
         arrays: dict[str, Any] = {name: rows(getattr(self, name)) for name in _OF_ITEMS}
         return replace(self, ids=[self.ids[index] for index in indices.tolist()], **arrays)

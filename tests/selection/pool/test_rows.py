@@ -152,7 +152,7 @@ def test_a_wrapper_does_not_copy_a_large_pool(name: str, monkeypatch: pytest.Mon
         labeled_embeddings=embeddings[:3],
     )
     strategy = QueryStrategy.from_params({"type": name, "memory_budget_mb": 1, **WRAPPERS[name]})
-    monkeypatch.setattr(pool_module, "_MOST_COPIED", 2**20)
+    monkeypatch.setattr(pool_module, "MOST_COPIED", 2**20)
     tracemalloc.start()
     strategy.select(pool, 20, 1)
     _, peak = tracemalloc.get_traced_memory()
