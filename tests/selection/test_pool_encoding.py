@@ -1,4 +1,4 @@
-"""Pools into stores: whoever encodes a shard, and however often it is begun, it is the same."""
+"""Pools into stores: a shard is the same, by any process and after any number of attempts."""
 
 from __future__ import annotations
 
