@@ -24,7 +24,6 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from allencv_al.data.instance import Instance
 from allencv_al.data_audit.audited_images import AuditedImage
-from allencv_al.data_audit.held_out_predictions import held_out_probabilities
 from allencv_al.data_audit.image_facts import facts_of_images
 from allencv_al.data_audit.inspection import audit_images
 from allencv_al.data_audit.label_quality import likely_errors, normalized_margin, self_confidence
@@ -35,6 +34,7 @@ from allencv_al.selection.cold_start import embedding_predictor
 from allencv_al.selection.pool.embedding_store import EmbeddingStore, store_at
 from allencv_al.selection.pool.pool_scorer import ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
+from allencv_al.training.heads.held_out_predictions import held_out_probabilities
 
 CIFAR_SIDE = 128
 SWAPPED = 0.1

@@ -32,7 +32,6 @@ import numpy as np
 from scipy import stats
 from sklearn.datasets import load_digits
 
-from allencv_al.data_audit.held_out_predictions import held_out_probabilities
 from allencv_al.labels.consensus import (
     NONE,
     active_lab_scores,
@@ -41,6 +40,7 @@ from allencv_al.labels.consensus import (
     fitted_temperature,
     majority_labels,
 )
+from allencv_al.training.heads.held_out_predictions import held_out_probabilities
 from allencv_al.training.heads.softmax_regression import SoftmaxRegression
 
 PEOPLE = 5

@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from allencv_al.active_learning.audit_sampling import RunAudit
 from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.relabeling import Relabeler
 from allencv_al.active_learning.rounds.forecast import forecast_text
 from allencv_al.active_learning.rounds.pool_figures import PoolFigures
 from allencv_al.active_learning.rounds.round_metrics import (
@@ -105,6 +108,8 @@ class ActiveLearningLoop:
         self.is_partial = False  # whether a round may continue with some of its labels
         self._items = RunItems(learner, self.labels, self.audit)
         self._outputs = RoundOutputs(learner, settings.target_size, seed, self._bring_back)
+        people = settings.annotator.people
+        self._relabeler = Relabeler(settings.relabel, learner, database, self.audit, people)
         self._figures = PoolFigures(learner, settings, self._round_folder)
 
     def run(self) -> list[RoundRecord]:
@@ -116,6 +121,7 @@ class ActiveLearningLoop:
         """
         self.learner.check(self.settings.strategy.needs)
         self._check_trials()
+        self._relabeler.check()
         if not self.settings.annotator.needs_known_labels:  # else it reveals them only when asked
             self._items.store_labels_of_data()
         is_cold = self.settings.retrain == "cold"
@@ -149,7 +155,8 @@ class ActiveLearningLoop:
             return []
         answered = self.labels.current()
         queries = self.rounds.queries(last[0])
-        return [query.id for query in queries if query.id not in answered]
+        done = self._relabeler.answered(queries, answered)
+        return [query.id for query in queries if query.id not in done]
 
     def missing(self) -> list[str]:
         """Return the labeled or queried items that are no longer in the data."""
@@ -179,6 +186,8 @@ class ActiveLearningLoop:
 
     def _go_through(self, round: int) -> bool:
         """Finish the round; return whether another follows."""
+        if not self.rounds.is_finished(round, State.TRAIN):
+            self._relabeler.settle(round)
         labels = self._items.training_labels()
         if self.learner.set_classes(self._classes_in(self.labels.labels().values())):
             self._outputs.begin(None)
@@ -229,7 +238,7 @@ class ActiveLearningLoop:
         metrics = self.learner.train(round, labels, folder)
         self._outputs.begin(round)
         return {
-            "labels": len(labels),
+            "labels": self._relabeler.spent_on(labels),
             "objects": self._objects_in(labels.values()),
             "classes": self.learner.class_names(),
             "training": finite_numbers(metrics),
@@ -263,8 +272,9 @@ class ActiveLearningLoop:
         self.hooks.on_point("SELECT begun")
         started = time.perf_counter()
         strategy = self._strategy(labels)
-        selection, outputs = self._choose(round, labels, strategy)
-        if not selection.ids:
+        again = self._second_opinions(round, labels)
+        selection, outputs = self._choose(round, labels, strategy, len(again))
+        if not selection.ids and not again:
             left = counted(len(self._items.pool()), "item")
             reason = f"none of the {left} that are left can be read"
             return {"reason": reason, "unreadable": dict(outputs.unreadable)}
@@ -274,6 +284,7 @@ class ActiveLearningLoop:
             "peak_mb": selection.peak_bytes / _MEGABYTE,
             "pool_size": len(outputs.ids),
             "unreadable": dict(outputs.unreadable),
+            "again": len(again),
             **query_detail(
                 outputs.rows(selection.ids), names, bool(labels) or predicts, self.learner.task
             ),
@@ -289,6 +300,7 @@ class ActiveLearningLoop:
                 zip(selection.ids, selection.scores, selection.reasons, strict=True)
             )
         ]
+        queries += [replace(query, rank=len(queries) + query.rank) for query in again]
         audited = self._audit_queries(len(queries))
         detail["audit"] = len(audited)
         self.hooks.on_point("SELECT done")
@@ -340,7 +352,7 @@ class ActiveLearningLoop:
         """Return what is asked for with a query to measure the model, within the budget."""
         answered = self.labels.current()
         budget = self.settings.budget
-        left = len(self._items) if budget is None else budget - self._items.labeled() - picks
+        left = len(self._items) if budget is None else budget - self._relabeler.spent() - picks
         return self.audit.queries(answered, first_rank=picks, most=max(left, 0))
 
     def _strategy(self, labels: dict[str, str]) -> QueryStrategy:
@@ -355,11 +367,11 @@ class ActiveLearningLoop:
             return size
         waiting = len(self.audit.queries(self.labels.current(), 0, settings.budget))
         # At least one, should a grown audit take all that is left
-        return max(1, min(size, settings.budget - self._items.labeled() - waiting))
+        return max(1, min(size, settings.budget - self._relabeler.spent() - waiting))
 
     def _reason_to_stop(self, labels: dict[str, str]) -> str | None:
         budget = self.settings.budget
-        if budget is not None and self._items.labeled() >= budget:
+        if budget is not None and self._relabeler.spent() >= budget:
             return f"the budget of {budget} labels is spent"
         if not self._items.pool():
             return "there is nothing left to label"
@@ -371,8 +383,10 @@ class ActiveLearningLoop:
     def _needs_of_round(self, labels: dict[str, str]) -> frozenset[str]:
         """Return the outputs that this round needs, for the strategy, stop rules and metrics."""
         budget = self.settings.budget
-        last = budget is not None and self._items.labeled() >= budget
+        last = budget is not None and self._relabeler.spent() >= budget
         needs = frozenset[str]() if last else outputs_for(self.settings.strategy.needs)
+        if self.settings.relabel is not None and not last:
+            needs |= {"logits"}
         return needs | self._figures.needs()
 
     def _outputs_of_pool(self, round: int, labels: dict[str, str]) -> PoolOutputs:
@@ -394,17 +408,34 @@ class ActiveLearningLoop:
             logger.info("round %d is trained again: there are other classes since", round)
             self.learner.train(round, labels, folder)
 
-    def _choose(
-        self, round: int, labels: dict[str, str], strategy: QueryStrategy
-    ) -> tuple[Selection, PoolOutputs]:
-        """Return the selection among the readable items, and the outputs it was made from."""
+    def _second_opinions(self, round: int, labels: dict[str, str]) -> list[Query]:
+        """Return the queries for second opinions, which take the place of new images."""
+        if not labels or self.settings.relabel is None:
+            return []
         outputs = self._outputs_of_pool(round, labels)
+        return self._relabeler.second_opinions(outputs, self._query_size(labels))
+
+    def _choose(
+        self, round: int, labels: dict[str, str], strategy: QueryStrategy, again: int
+    ) -> tuple[Selection, PoolOutputs]:
+        """Return the selection among the readable items, and the outputs it was made from.
+
+        Args:
+            round: The round.
+            labels: The labels to train on.
+            strategy: The strategy.
+            again: Number of second opinions, which the query has beside it.
+        """
+        outputs = self._outputs_of_pool(round, labels)
+        size = self._query_size(labels) - again
+        if not size:
+            return Selection((), np.empty(0, np.float32), (), 0.0, 0), outputs
         if strategy.needs_trials:
             strategy = strategy.with_trial(lambda ids: self._trial_accuracy(ids, round))
         seed = item_seed(self._seed, round, "select") >> 1  # within a signed 64-bit integer
         while True:
             pool = self._outputs.strategy_pool(outputs, labels, strategy.needs)
-            selection = selected(strategy, pool, self._query_size(labels), seed)
+            selection = selected(strategy, pool, size, seed)
             if strategy.needs_trials and labels:
                 self._outputs.have_model(round)
             bad = self.learner.unreadable(selection.ids)
@@ -433,7 +464,8 @@ class ActiveLearningLoop:
         detail = self.rounds.detail(round, State.SELECT)
         queried = self.rounds.queries(round)
         answered = self.labels.current()
-        queries = [query for query in queried if query.id not in answered]
+        done = self._relabeler.answered(queried, answered)
+        queries = [query for query in queried if query.id not in done]
         ids = [query.id for query in queries]
         return LabelRequest(
             round=round,
@@ -447,7 +479,8 @@ class ActiveLearningLoop:
             seen=self.learner.class_names(),
             # A table that was taken in before a kill had its flag then
             is_partial=self.is_partial or (self._round_folder(round) / KEPT_NAME).is_file(),
-            dropped=frozenset(query.id for query in queried if query.id in answered),
+            labeled_by=self._relabeler.annotators_of(queries),
+            dropped=done,
             task=self.learner.task,
         )
 
@@ -462,7 +495,7 @@ class ActiveLearningLoop:
             "round %d: %s%d labels%s%s",
             round,
             "trained on " if record.labels else "",
-            record.labels or self._items.labeled(),
+            record.labels or self._relabeler.spent(),
             "" if measured is None else f", {measured[0]} {measured[1]:.4f}",
             "" if audited is None else f", accuracy {audited}",
         )
@@ -475,4 +508,5 @@ class ActiveLearningLoop:
 
 
 def _by_id(queries: Sequence[Query], values: Sequence[Any]) -> dict[str, Any]:
+    """Return values by id; second opinions and audited images, which come last, have none."""
     return {query.id: value for query, value in zip(queries, values, strict=False)}

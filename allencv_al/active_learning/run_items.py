@@ -62,10 +62,6 @@ class RunItems:
         """Return the label of each item to train on, in the order in which they were labeled."""
         return self._audit.training_labels(self._labels.labels())
 
-    def labeled(self) -> int:
-        """Return the number of labels so far, those of the audit included."""
-        return len(self._labels.labels())
-
     def true_labels(self, ids: Collection[str]) -> dict[str, str]:
         """Return the labels that the data has for some items, as far as it has any."""
         texts = ((id, self._task.text_of(self._items[id])) for id in ids)

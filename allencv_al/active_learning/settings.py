@@ -11,6 +11,7 @@ from overrides import overrides
 from allencv_al.active_learning.audit_sampling import AuditSample
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.pool_conditions import PoolConditions
+from allencv_al.active_learning.relabeling import ONE_PERSON, Relabeling
 from allencv_al.active_learning.stop_rules.base import StopRule
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.configurable import Lazy
@@ -124,6 +125,7 @@ class ActiveLearningSettings(FromParams):
         shrink: For shrink_perturb: what the weights are multiplied by, 0 to 1.
         perturb: For shrink_perturb: the standard deviation of the noise.
         annotator: The annotator. Default: `ground_truth`.
+        relabel: Second opinions on labeled images. Default: none; each image is labeled once.
         stop: Rules that end the run before the budget is spent; the first that is met does.
         evaluate_pool: Whether each round measures the pool accuracy too: the share of all items
             whose label, or prediction where they have none, is right.
@@ -159,6 +161,7 @@ class ActiveLearningSettings(FromParams):
         shrink: Annotated[float, Interval(ge=0, le=1)] = 0.6,
         perturb: Annotated[float, Ge(0)] = 0.01,
         annotator: Annotator | None = None,
+        relabel: Relabeling | None = None,
         stop: list[StopRule] | None = None,
         evaluate_pool: bool = True,
         test_fraction: Annotated[float, Interval(gt=0, lt=1)] | None = None,
@@ -180,6 +183,7 @@ class ActiveLearningSettings(FromParams):
         self.shrink = shrink
         self.perturb = perturb
         self.annotator = annotator or Annotator.from_params("ground_truth")
+        self.relabel = relabel
         self.stop = list(stop or [])
         self.evaluate_pool = evaluate_pool
         self.test_fraction = test_fraction
@@ -238,6 +242,10 @@ class ActiveLearningSettings(FromParams):
                 "conditions",
                 "they change data whose labels are known: expected the annotator ground_truth",
             )
+        if config.get("relabel") is not None and config.sound("annotator"):
+            annotator = config.build("annotator")
+            if annotator is None or annotator.people == 1:
+                yield config.fault("relabel", ONE_PERSON)
         budget = config.get("budget")
         if budget is None or not config.sound("budget"):
             return

@@ -19,7 +19,6 @@ from allencv_al.data.instance import Instance
 from allencv_al.data_audit.audited_images import AuditedImage
 from allencv_al.data_audit.copies_in_splits import Copies, CopyFinding
 from allencv_al.data_audit.findings import Finding, FindingKind, Suggestion, most_certain_first
-from allencv_al.data_audit.held_out_predictions import held_out_probabilities
 from allencv_al.data_audit.image_checks import odd_images, outliers, rare_classes
 from allencv_al.data_audit.image_facts import FoundFacts, ImageFacts, facts_of_images
 from allencv_al.data_audit.label_quality import (
@@ -36,6 +35,7 @@ from allencv_al.selection.pool.pool_scorer import DEFAULT_OPTIONS, ScoringOption
 from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.tasks.base import LabelTask
 from allencv_al.tasks.multi_label import tags_text
+from allencv_al.training.heads.held_out_predictions import held_out_probabilities
 
 logger = logging.getLogger(__name__)
 

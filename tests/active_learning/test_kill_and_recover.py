@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.kills import Attempts, killed
 
 MakeConfig = Callable[..., dict[str, Any]]
 
@@ -22,32 +19,6 @@ POINTS = [
     *("SELECT begun", "SELECT done", "INGEST begun"),
     *(f"WAITING_FOR_LABELS {when}" for when in ("begun", "done", "recorded")),
 ]
-
-
-Attempts = list[dict[str, Any]]
-
-
-def killed(*jobs: dict[str, Any]) -> list[Attempts]:
-    """Return what became of killed runs, job by job, once it is sure that all ended the same.
-
-    A job is a `mode` of kill_runner.py, a `config`, a `folder`, and what the mode takes beside.
-    """
-    script = Path(__file__).with_name("kill_runner.py")
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        input=json.dumps([{**job, "folder": str(job["folder"])} for job in jobs]),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **one_thread},
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[Attempts] = json.loads(done.stdout)
-    for attempts in found:
-        assert all(attempt["same"] for attempt in attempts), (attempts, done.stderr)
-        assert [attempt["leftovers"] for attempt in attempts] == [[] for _ in attempts]
-    return found
 
 
 @pytest.fixture

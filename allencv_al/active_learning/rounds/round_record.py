@@ -243,7 +243,9 @@ def _picks(
     selected: Mapping[str, Any],
     returned: Collection[str],
 ) -> tuple[Pick, ...]:
-    predicted = selected.get("predicted") or [None] * len(queries)
+    # Second opinions come last, and the model was not asked what it takes them for
+    predicted = selected.get("predicted") or []
+    predicted = [*predicted, *[None] * (len(queries) - len(predicted))]
     return tuple(
         Pick(
             query.id,

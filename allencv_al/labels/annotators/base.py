@@ -44,6 +44,8 @@ class LabelRequest:
         drafts: The predicted label, where it is more than a class, and its probability by id.
         seen: Class names given so far, if any name is allowed.
         is_partial: Whether images may stay without a label; they go back to the pool.
+        labeled_by: The annotators who have labeled an image already, by id: a second opinion is
+            that of another annotator.
         dropped: Ids of images that the round no longer asks for; their labels are ignored.
         task: The kind of labels.
     """
@@ -58,6 +60,7 @@ class LabelRequest:
     drafts: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     seen: Sequence[str] = ()
     is_partial: bool = False
+    labeled_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
     dropped: Collection[str] = frozenset()
     task: LabelTask = field(default_factory=label_task)
 
@@ -95,6 +98,9 @@ class Annotator(Registrable):
 
     needs_known_labels: ClassVar[bool] = False
     """Whether the images of the pool must come with labels."""
+
+    people: int | None = 1
+    """Number of annotators who can label one image; None for as many as come."""
 
     shows_drafts: ClassVar[bool] = False
     """Whether predicted boxes or masks of the query are of use; each costs a second inference."""
@@ -140,6 +146,11 @@ def checked_answers(
         if label.kind is LabelKind.LABEL and not isinstance(label.label, str):
             wanted = f"text as the label of {label.id}"
             raise wrong_result(annotator, "annotate", wanted, label.label)
+        if label.annotator in request.labeled_by.get(label.id, ()):
+            raise DataError(
+                f"active_learning.annotator: expected a second opinion on {label.id}, found one "
+                f"more label of {label.annotator}"
+            )
     # A page may still show an image that was dropped meanwhile
     found = [label for label in labels if label.id not in request.dropped]
     asked, answered = [item.id for item in request.items], [label.id for label in found]

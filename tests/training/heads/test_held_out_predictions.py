@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from allencv_al.data_audit.held_out_predictions import held_out_probabilities
 from allencv_al.data_audit.label_quality import self_confidence
+from allencv_al.training.heads.held_out_predictions import held_out_probabilities
 
 
 def clusters(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
