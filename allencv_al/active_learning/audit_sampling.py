@@ -16,7 +16,7 @@ from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.labels.audit_sample import AuditStore, copies_of_images, is_audit
 from allencv_al.labels.database import Database
-from allencv_al.labels.label_store import UNTOLD, LabelEvent, LabelKind
+from allencv_al.labels.label_store import OF_DATA, UNTOLD, LabelEvent, LabelKind
 from allencv_al.labels.run_database import Query
 from allencv_al.metrics.accuracy_interval import (
     AccuracyEstimate,
@@ -199,4 +199,4 @@ class RunAudit:
 
 
 def _is_of_data(event: LabelEvent) -> bool:
-    return event.source == "dataset"
+    return event.source == OF_DATA

@@ -8,14 +8,14 @@ from pathlib import Path
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.names import did_you_mean
 from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
-from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
+from allencv_al.labels.label_store import OF_DATA, LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.tasks.base import LabelTask
 
 SOURCE = "correction"
 DROPPED = "dropped"
 # Labels of these sources can be read again; all others are the work of annotators
-_REPEATABLE = ("ground_truth", "dataset")
+_REPEATABLE = ("ground_truth", OF_DATA)
 
 
 def correct_labels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from allencv_al.common.names import counted
 from allencv_al.common.seeding import item_seed
 from allencv_al.labels.annotators.base import LabelRequest, WaitingForLabels, checked_answers
 from allencv_al.labels.annotators.file import KEPT_NAME
-from allencv_al.labels.label_store import UNTOLD, LabelStore
+from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import Query, RoundStore, RunDatabase, State
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.selection import Selection, named_reason
@@ -189,7 +189,7 @@ class ActiveLearningLoop:
         if not self.rounds.is_finished(round, State.TRAIN):
             self._relabeler.settle(round)
         labels = self._items.training_labels()
-        if self.learner.set_classes(self._classes_in(self.labels.labels().values())):
+        if self.learner.set_classes(self._items.classes_in(self.labels.labels().values())):
             self._outputs.begin(None)
         chosen = self.rounds.is_finished(round, State.SELECT)
         if chosen:  # a process may have been killed between recording that and this
@@ -239,7 +239,7 @@ class ActiveLearningLoop:
         self._outputs.begin(round)
         return {
             "labels": self._relabeler.spent_on(labels),
-            "objects": self._objects_in(labels.values()),
+            "objects": self._items.objects_in(labels.values()),
             "classes": self.learner.class_names(),
             "training": finite_numbers(metrics),
         }
@@ -327,10 +327,10 @@ class ActiveLearningLoop:
         self.hooks.on_point("WAITING_FOR_LABELS recorded")
         given = {label.id: label.label for label in found if label.label is not None}
         # Before the labels are stored, so that a class that is refused leaves no trace
-        if self.learner.set_classes(self._classes_in(given.values())):
+        if self.learner.set_classes(self._items.classes_in(given.values())):
             self._outputs.begin(None)
         batch = (text for id, text in given.items() if id not in self.audit.held_out)
-        names = Counter(name for text in batch for name in self._classes_in([text]))
+        names = Counter(name for text in batch for name in self._items.classes_in([text]))
         counts = dict(sorted(names.items()))
         answered = {answer.id for answer in found}
         detail = {
@@ -420,11 +420,7 @@ class ActiveLearningLoop:
     ) -> tuple[Selection, PoolOutputs]:
         """Return the selection among the readable items, and the outputs it was made from.
 
-        Args:
-            round: The round.
-            labels: The labels to train on.
-            strategy: The strategy.
-            again: Number of second opinions, which the query has beside it.
+        It has `again` items fewer than the query, as many as there are second opinions.
         """
         outputs = self._outputs_of_pool(round, labels)
         size = self._query_size(labels) - again
@@ -449,16 +445,6 @@ class ActiveLearningLoop:
         """Return the test accuracy of a model that is also trained on `ids`, truly labeled."""
         labels = {**self._items.training_labels(), **self._items.true_labels(ids)}
         return self._outputs.trial_accuracy(round, labels, self._round_folder(round))
-
-    def _classes_in(self, texts: Iterable[str]) -> set[str]:
-        """Return the classes in labels, as far as they are told."""
-        task = self.learner.task
-        return {name for text in texts if text != UNTOLD for name in task.class_names(text)}
-
-    def _objects_in(self, texts: Iterable[str]) -> int:
-        """Return the number of boxes or classes in labels, as far as they are told."""
-        task = self.learner.task
-        return sum(len(task.class_names(text)) for text in texts if text != UNTOLD)
 
     def _request(self, round: int) -> LabelRequest:
         detail = self.rounds.detail(round, State.SELECT)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Interval
+from numpy.typing import NDArray
 
 from allencv_al.active_learning.audit_sampling import RunAudit
 from allencv_al.active_learning.corrections import DROPPED
@@ -26,6 +27,7 @@ from allencv_al.labels.consensus import (
 )
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import (
+    OF_DATA,
     PER_ANNOTATOR,
     LabelEvent,
     LabelStore,
@@ -207,7 +209,7 @@ class Relabeler:
             return []
         most = int(size * settings.share)
         asked = np.asarray([len(given) for given in opinions.values()])
-        is_open = asked < min(settings.most_per_image, self._people or settings.most_per_image)
+        is_open = (asked < settings.most_per_image) & self._has_others(opinions)
         urgency = np.zeros(len(asked))
         if settings.choose == "active_lab":
             if outputs.logits is None:
@@ -227,6 +229,14 @@ class Relabeler:
             Query(rank + place, ids[row], float(urgency[row]), {OPINIONS: int(asked[row])})
             for place, row in enumerate(rows)
         ]
+
+    def _has_others(self, opinions: Mapping[str, Mapping[str, str | None]]) -> NDArray[np.bool_]:
+        """Return whether an annotator is left who was not asked about an image, `[N]`."""
+        if self._people is not None:
+            return np.asarray([len(given) < self._people for given in opinions.values()])
+        # As many as come: those who came so far, so that a round does not wait for one who does not
+        seen = {who for given in opinions.values() for who in given} - {OF_DATA}
+        return np.asarray([not seen <= given.keys() for given in opinions.values()])
 
     # -- The labels of each annotator ---------------------------------------------------------
 

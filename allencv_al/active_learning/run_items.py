@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from allencv_al.active_learning.audit_sampling import RunAudit
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import counted, listed
 from allencv_al.data.instance import Instance
-from allencv_al.labels.label_store import LabelStore, NewLabel
+from allencv_al.labels.label_store import OF_DATA, UNTOLD, LabelStore, NewLabel
 
 
 class RunItems:
@@ -67,12 +67,20 @@ class RunItems:
         texts = ((id, self._task.text_of(self._items[id])) for id in ids)
         return {id: text for id, text in texts if text is not None}
 
+    def classes_in(self, texts: Iterable[str]) -> set[str]:
+        """Return the classes in labels, as far as they are told."""
+        return {name for text in texts if text != UNTOLD for name in self._task.class_names(text)}
+
+    def objects_in(self, texts: Iterable[str]) -> int:
+        """Return the number of boxes or classes in labels, as far as they are told."""
+        return sum(len(self._task.class_names(text)) for text in texts if text != UNTOLD)
+
     def store_labels_of_data(self) -> None:
         """Store the labels that the data has, of the items without a label event."""
         # Undone events count, too: an undone label must not return at a restart
         known = {event.id for event in self._labels.events()}
         found = [
-            NewLabel(item.id, text, "dataset", 0, "dataset")
+            NewLabel(item.id, text, OF_DATA, 0, OF_DATA)
             for item in self._items.values()
             if item.id not in known and (text := self._task.text_of(item)) is not None
         ]

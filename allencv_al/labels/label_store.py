@@ -33,6 +33,9 @@ from allencv_al.labels.database import Database, is_encodable
 UNTOLD = "(kept by the pipeline)"
 """Placeholder for labels known only to the pipeline."""
 
+OF_DATA = "dataset"
+"""Annotator and source of the labels that the data has."""
+
 LABEL_EVENTS = """
 CREATE TABLE label_event (
     event_id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -46,7 +46,7 @@ def agreed_label(
 
 
 def update_agreed_label(connection: sqlite3.Connection, item: int, labels_per_image: int) -> None:
-    """Recompute the agreed label of an item from the events in force.
+    """Recompute the agreed label of an item from the events in force of its batch.
 
     Args:
         connection: In a transaction.
@@ -54,11 +54,14 @@ def update_agreed_label(connection: sqlite3.Connection, item: int, labels_per_im
         labels_per_image: The number of answers required.
     """
     answers = connection.execute(
-        "SELECT kind, class_id FROM standing WHERE item = ? AND kind != 'skip'", (item,)
+        "SELECT s.kind, s.class_id FROM standing s JOIN item i ON i.item = s.item "
+        "JOIN label_event e ON e.event_id = s.event_id "
+        "WHERE s.item = ? AND s.kind != 'skip' AND e.round = i.batch",
+        (item,),
     ).fetchall()
     decision = connection.execute(
-        "SELECT e.kind, CAST(e.label AS INTEGER) FROM label_event e "  # noqa: S608  a constant
-        "WHERE e.id = (SELECT id FROM item WHERE item = ?) AND e.source = ? "
+        "SELECT e.kind, CAST(e.label AS INTEGER) FROM item i "  # noqa: S608  a constant
+        "JOIN label_event e ON e.id = i.id AND e.round = i.batch WHERE i.item = ? AND e.source = ? "
         f"AND {NOT_UNDONE} ORDER BY e.event_id DESC LIMIT 1",
         (item, REVIEW),
     ).fetchone()

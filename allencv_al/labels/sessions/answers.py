@@ -211,7 +211,7 @@ class AnswerStore:
             if not events:
                 raise LabelConflict(f"there is no such page of {annotator}")
             for event_id, item in events:
-                labels_per_image = check_is_open(connection, item)
+                labels_per_image = check_is_open(connection, item, event_id)
                 self._events.undo(event_id, annotator)
                 _update_standing(connection, item, annotator)
                 update_agreed_label(connection, item, labels_per_image)
@@ -236,7 +236,7 @@ class AnswerStore:
             if found is None or found[4] != annotator or found[5] not in ANSWERS:
                 raise LabelConflict(f"there is no answer {event_id} of {annotator}")
             item = found[1]
-            labels_per_image = check_is_open(connection, item)
+            labels_per_image = check_is_open(connection, item, event_id)
             is_known = connection.execute(
                 "SELECT 1 FROM label_event WHERE kind = 'undo' AND supersedes = ?", (event_id,)
             ).fetchone()
@@ -261,13 +261,18 @@ class AnswerStore:
         )
         return [answer_of(row) for row in rows]
 
-    def in_force(self, items: Sequence[int]) -> dict[int, list[Answer]]:
-        """Return each annotator's answer in force, by item, oldest first."""
+    def in_force(self, items: Sequence[int], batch: int | None = None) -> dict[int, list[Answer]]:
+        """Return each annotator's answer in force, by item, oldest first.
+
+        Args:
+            items: The numbers of the items.
+            batch: Return only answers that were given in this batch.
+        """
         found: dict[int, list[Answer]] = {item: [] for item in items}
         for row in self._database.rows(
             f"{_COLUMNS} FROM standing i JOIN label_event e ON e.event_id = i.event_id "
-            f"WHERE {IN_ITEMS} ORDER BY e.event_id",
-            (json.dumps(list(items)),),
+            f"WHERE {IN_ITEMS} AND e.round = coalesce(?, e.round) ORDER BY e.event_id",
+            (json.dumps(list(items)), batch),
         ):
             found[row[1]].append(answer_of(row))
         return found
@@ -309,20 +314,26 @@ def events_of_group(
     ).fetchall()
 
 
-def check_is_open(connection: sqlite3.Connection, item: int) -> int:
+def check_is_open(connection: sqlite3.Connection, item: int, event_id: int | None = None) -> int:
     """Return the number of answers that an item requires.
 
+    Args:
+        connection: In a transaction.
+        item: The item's number.
+        event_id: An event of the item that is to be undone.
+
     Raises:
-        LabelConflict: There is no such item, or its batch is closed.
+        LabelConflict: There is no such item, its batch is closed, or the event is of one before.
     """
     row = connection.execute(
-        "SELECT b.is_open, b.labels_per_image FROM item i JOIN batch b ON b.batch = i.batch "
+        "SELECT b.is_open, b.labels_per_image, i.batch != coalesce(e.round, i.batch) FROM item i "
+        "JOIN batch b ON b.batch = i.batch LEFT JOIN label_event e ON e.event_id = ? "
         "WHERE i.item = ?",
-        (item,),
+        (event_id, item),
     ).fetchone()
     if row is None:
         raise LabelConflict(f"there is no item {item}")
-    if not row[0]:
+    if not row[0] or row[2]:
         raise LabelConflict("this batch is closed; its labels are used already")
     return int(row[1])
 
@@ -369,10 +380,15 @@ def _check_takes_answer(
     connection: sqlite3.Connection, new: NewAnswer, is_first: bool, labels_per_image: int
 ) -> None:
     mine = connection.execute(
-        "SELECT s.kind, c.name FROM standing s LEFT JOIN class c ON c.class_id = s.class_id "
-        "WHERE s.item = ? AND s.annotator = ?",
+        "SELECT s.kind, c.name, e.round = i.batch FROM standing s "
+        "JOIN item i ON i.item = s.item JOIN label_event e ON e.event_id = s.event_id "
+        "LEFT JOIN class c ON c.class_id = s.class_id WHERE s.item = ? AND s.annotator = ?",
         (new.item, new.annotator),
     ).fetchone()
+    if mine is not None and not mine[2]:
+        raise LabelConflict(
+            "you have labeled this image in an earlier round; now another annotator is asked"
+        )
     # Two windows of one annotator show the same image: the second must not overwrite in silence
     if is_first and mine is not None and mine[0] != LabelKind.SKIP:
         is_class = mine[1] is not None and mine[1].isprintable()  # a whole label would be long

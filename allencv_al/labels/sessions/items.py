@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,7 @@ class ItemStore:
         round: int | None = None,
         labels_per_image: int = 1,
         has_fixed_classes: bool = False,
+        again: Collection[str] = (),
     ) -> LabelBatch:
         """Return the batch of a round or of a folder; create it if missing.
 
@@ -134,10 +135,12 @@ class ItemStore:
             round: The round of the loop; None for a folder.
             labels_per_image: Number of annotators per image.
             has_fixed_classes: Whether classes can be neither added nor renamed.
+            again: Ids of images of earlier batches that others are asked about once more; they move
+                to this batch, in which the earlier answers do not count.
 
         Raises:
             DataError: An id or a path is no valid Unicode, or an id occurs twice.
-            LabelConflict: An id belongs to another batch.
+            LabelConflict: Another id belongs to another batch.
         """
         _check(items)
         with self._database.transaction() as connection:
@@ -167,7 +170,7 @@ class ItemStore:
                     "SELECT item FROM item WHERE batch = ?", (batch.batch,)
                 ).fetchall():
                     update_agreed_label(connection, item, labels_per_image)
-            self._add_items(connection, batch.batch, items)
+            self._add_items(connection, batch.batch, items, frozenset(again))
         return batch
 
     def ask_first(self, batch: int, items: Sequence[NewItem]) -> None:
@@ -283,11 +286,16 @@ class ItemStore:
         return number
 
     def _add_items(
-        self, connection: sqlite3.Connection, batch: int, items: Sequence[NewItem]
+        self,
+        connection: sqlite3.Connection,
+        batch: int,
+        items: Sequence[NewItem],
+        again: Collection[str] = (),
     ) -> None:
-        # An image is in one batch only, as its label events carry the batch
+        # An image is in one batch at a time, as its label events carry the batch
         known = dict(connection.execute("SELECT id, batch FROM item"))
-        foreign = [item.id for item in items if known.get(item.id, batch) != batch]
+        others = [item for item in items if known.get(item.id, batch) != batch]
+        foreign = [item.id for item in others if item.id not in again]
         if foreign:
             raise LabelConflict(
                 f"{len(foreign)} items have been labeled in another batch, the first of them "
@@ -303,6 +311,14 @@ class ItemStore:
             (
                 (item.id, batch, rank + place, *self._place(item), item.reason, _json(item))
                 for place, item in enumerate(new, start=1)
+            ),
+        )
+        connection.executemany(
+            "UPDATE item SET batch = ?, rank = ?, reason = ?, guess = ?, answers = 0, kind = NULL, "
+            "class_id = NULL, is_conflict = 0 WHERE id = ?",
+            (
+                (batch, rank + len(new) + place, item.reason, _json(item), item.id)
+                for place, item in enumerate(others, start=1)
             ),
         )
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from allencv_al.common import process
+from allencv_al.common.names import counted
 from allencv_al.data.instance import Instance
 from allencv_al.labels.audit_sample import AuditStore, marked
 from allencv_al.labels.database import Database
@@ -171,8 +172,10 @@ class LabelingStore:
         """
         with self.database.transaction() as connection:
             [(left, skipped, conflicts)] = connection.execute(
+                # An image with a label of an earlier batch keeps it
                 "SELECT count(*), coalesce(sum(NOT is_conflict AND EXISTS (SELECT 1 "
-                "FROM standing s WHERE s.item = i.item AND s.kind = 'skip')), 0), "
+                "FROM standing s JOIN label_event e ON e.event_id = s.event_id "
+                "WHERE s.item = i.item AND (s.kind = 'skip' OR e.round != i.batch))), 0), "
                 "coalesce(sum(is_conflict), 0) FROM item i WHERE batch = ? AND kind IS NULL",
                 (batch,),
             )
@@ -189,7 +192,8 @@ class LabelingStore:
         items = self.items.items(batch)
         texts = self.values.texts(item.class_id for item in items)
         numbers = [item.item for item in items]
-        answers, decisions = self.answers.in_force(numbers), self.reviews.decisions(numbers)
+        answers = self.answers.in_force(numbers, batch)
+        decisions = self.reviews.decisions(numbers)
         found = []
         for item in items:
             # What has no agreed label counts as skipped: it goes back without one
@@ -271,7 +275,9 @@ class LabelingStore:
 def _missing(untouched: int, conflicts: int) -> str:
     parts = []
     if untouched:
-        parts.append(f"{untouched} images have no answer yet")
+        verb = "has" if untouched == 1 else "have"
+        parts.append(f"{counted(untouched, 'image')} {verb} no answer yet")
     if conflicts:
-        parts.append(f"{conflicts} images are in conflict, which a review has to decide")
+        verb = "is" if conflicts == 1 else "are"
+        parts.append(f"{counted(conflicts, 'image')} {verb} in conflict, for a review to decide")
     return "; ".join(parts)

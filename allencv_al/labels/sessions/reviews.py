@@ -120,8 +120,8 @@ class ReviewStore:
     def decisions(self, items: Sequence[int]) -> dict[int, Answer]:
         """Return the decisions in force, by item."""
         rows = self._database.rows(
-            f"{SELECT_ANSWER} WHERE {IN_ITEMS} AND e.source = ? AND {NOT_UNDONE} "
-            "ORDER BY e.event_id",
+            f"{SELECT_ANSWER} WHERE {IN_ITEMS} AND e.source = ? AND e.round = i.batch "
+            f"AND {NOT_UNDONE} ORDER BY e.event_id",
             (json.dumps(list(items)), REVIEW),
         )
         return {row[1]: answer_of((*row[:-1], True)) for row in rows}  # the newest one stays

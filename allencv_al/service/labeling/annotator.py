@@ -67,6 +67,7 @@ class LabelingServerAnnotator(Annotator):
     """
 
     joint_rules = (_token_for_others,)
+    people = None
     shows_drafts = True
 
     def __init__(
@@ -101,6 +102,7 @@ class LabelingServerAnnotator(Annotator):
             request.round,
             self.labels_per_image,
             has_fixed_classes=request.classes is not None,
+            again=request.labeled_by,
         )
         if batch.is_open:
             self._wait(store, batch, request.folder)

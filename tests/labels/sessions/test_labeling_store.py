@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.session_answers import CAT, DOG, LABEL, SKIP, UNSURE, MakeStore, keys, label
+from fixtures.session_answers import (
+    CAT,
+    DOG,
+    LABEL,
+    SKIP,
+    UNSURE,
+    MakeStore,
+    keys,
+    label,
+)
 
 from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 
 
@@ -98,3 +108,53 @@ def test_a_labeling_of_before_gets_one(make_store: MakeStore) -> None:
     with LabelingStore(store.database.path, create=False) as again:
         assert again.ordering() == {"seed": 3}
         assert again.id() == store.id()
+
+
+@pytest.fixture
+def asked_again(store: LabelingStore, tmp_path: Path) -> tuple[LabelingStore, int]:
+    """Two images that Ann called cats, which a later round asks about again; and Ann's event."""
+    event = label(store, "ann", 1, CAT)
+    for item in (2, 3, 4, 5):
+        label(store, "ann", item, CAT)
+    assert store.finish(1, allow_skips=False)
+    items = [NewItem(f"{number}.png", tmp_path / f"{number}.png") for number in (0, 1, 9)]
+    store.items.open_batch(items, 2, again=["0.png", "1.png"])
+    return store, event
+
+
+def test_others_are_asked_about_an_image_once_more(asked_again: tuple[LabelingStore, int]) -> None:
+    store, event = asked_again
+    assert store.leases.free_items("ann") == [6]
+    assert store.leases.free_items("ben") == [6, 1, 2]
+    with pytest.raises(LabelConflict, match="in an earlier round; now another annotator is asked"):
+        label(store, "ann", 1, DOG)
+    with pytest.raises(LabelConflict, match="its labels are used already"):
+        store.answers.undo("ann", event)
+    label(store, "ben", 1, DOG)  # against Ann: no conflict, as the round asks for one answer
+    label(store, "ben", 2, CAT)
+    label(store, "ben", 6, CAT)
+    assert store.is_complete(2)
+    found = [(one.id, one.label, one.annotator) for one in store.agreed_labels(2)]
+    assert found == [("9.png", "cat", "ben"), ("0.png", "dog", "ben"), ("1.png", "cat", "ben")]
+    assert [one.id for one in store.agreed_labels(1)] == ["2.png", "3.png", "4.png"]
+
+
+def test_a_round_can_end_without_a_second_opinion(asked_again: tuple[LabelingStore, int]) -> None:
+    store, _ = asked_again
+    with pytest.raises(LabelConflict, match="1 image has no answer yet"):
+        store.finish(2)
+    label(store, "ann", 6, CAT)
+    assert store.finish(2)
+    assert [one.label for one in store.agreed_labels(2)] == ["cat", None, None]
+
+
+def test_opening_the_round_again_moves_nothing(
+    asked_again: tuple[LabelingStore, int], tmp_path: Path
+) -> None:
+    store, _ = asked_again
+    label(store, "ben", 1, DOG)
+    items = [NewItem(f"{number}.png", tmp_path / f"{number}.png") for number in (0, 1, 9)]
+    store.items.open_batch(items, 2, again=["0.png", "1.png"])
+    assert [one.label for one in store.agreed_labels(2)] == [None, "dog", None]
+    with pytest.raises(LabelConflict, match="labeled in another batch"):
+        store.items.open_batch(items[:1], 3)

@@ -201,3 +201,40 @@ def test_a_round_ends_though_the_clock_was_set_back(
     assert records[-1].labels == 6
     sessions = [one["loop"]["state"] for one in person.sessions]
     assert sessions[-1] == "finished", "the loop waits until the page knows"
+
+
+def opinions_of(run: Path) -> dict[str, set[str]]:
+    """Return who labeled each image."""
+    found: dict[str, set[str]] = {}
+    with RunDatabase(run / DATABASE_NAME, create=False) as database:
+        for event in LabelStore(database).events():
+            if event.source == "labeling_server":
+                found.setdefault(event.id, set()).add(event.annotator)
+    return found
+
+
+def test_a_second_opinion_is_asked_of_the_other_person(
+    make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
+) -> None:
+    run, config = tmp_path / "run", make_config()
+    block = config["active_learning"]
+    block |= {"relabel": {"choose": "always", "most_per_image": 2}, "budget": 24, "query_size": 6}
+    people = [make_person(run, name=name, pause=0.02) for name in ("Ann", "Ben")]
+    records = active_learn(Params(config), run, RunOptions(files=False))
+    for person in people:
+        person.stop()
+    found = opinions_of(run)
+    assert sum(map(len, found.values())) == 24 == records[-1].labels
+    assert sum(who == {"Ann", "Ben"} for who in found.values()) >= 6
+    assert labels_of(run) == people[0].given | people[1].given
+
+
+def test_one_person_alone_is_never_asked_twice(
+    make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
+) -> None:
+    run, config = tmp_path / "run", make_config()
+    config["active_learning"]["relabel"] = {"choose": "always"}
+    person = make_person(run)
+    records = active_learn(Params(config), run, RunOptions(files=False))
+    person.stop()
+    assert records[-1].labels == 18 == len(opinions_of(run)) == len(person.given)
