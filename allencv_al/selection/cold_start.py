@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 import torch
@@ -24,6 +25,7 @@ from allencv_al.models.model import resolve_device
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.im2vec_encoders.pooling import PoolEncoder
 from allencv_al.modules.pretrained_encoders import OFFLINE, EncoderName, Preprocessing
+from allencv_al.modules.weights import is_source
 from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.strategies.base import QueryStrategy, needs_of
@@ -89,6 +91,22 @@ def _parts(encoder: str, image_size: int | None) -> tuple[Im2VecEncoder, Dataset
         ) from error
     transform: ImageTransform = ImageTransform.from_params(config)
     return network, ImageClassificationDirectory([transform], unlabeled="always")
+
+
+def text_source(encoder: str) -> str | None:
+    """Return the arguments of the `TextEncoder` beside an encoder, as JSON; None if it has none.
+
+    Args:
+        encoder: As of `embedding_predictor`.
+    """
+    name = None if is_vector_file(encoder) else EncoderName.parse(encoder)
+    if name is None or name.library != "open_clip":
+        return None
+    config = name.config()
+    weights = config["weights"]
+    if is_source(weights):  # the page may be served from another folder
+        weights = str(expanded(weights).absolute())
+    return json.dumps({"model": config["model"], "weights": weights})
 
 
 def _network(name: EncoderName) -> Im2VecEncoder:

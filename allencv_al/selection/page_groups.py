@@ -19,8 +19,9 @@ from allencv_al.selection.image_groups import (
     nearest,
     surest,
 )
+from allencv_al.selection.text_search import TextSearch
 
-GroupKind = Literal["class", "alike", "order"]
+GroupKind = Literal["class", "alike", "text", "order"]
 
 _LEAST_OF_CLASS = 2  # labels of each class before the classes of the others are predicted
 _PAGES_OF_CLASS = 2  # or so many pages for each class, where one of them does not come up
@@ -34,7 +35,9 @@ class GroupRequest:
     Args:
         count: Maximal number of images.
         by: `class` for the surest images of one class, `alike` for images that look alike, `order`
-            for those that come next; None for what promises the fewest odd ones.
+            for those that come next, `text` for those nearest to a text; None for what promises the
+            fewest odd ones.
+        text: The text, with `text`.
         class_name: The class, with `class`; by default the surest one.
         like: The number of the item that the others are to be like.
         among: The only items to choose from, such as those chosen on the map; None for all.
@@ -46,6 +49,7 @@ class GroupRequest:
 
     count: int
     by: GroupKind | None = None
+    text: str | None = None
     class_name: str | None = None
     like: int | None = None
     among: Collection[int] | None = None
@@ -131,6 +135,7 @@ class PageGroups:
 
     def __init__(self, store: LabelingStore) -> None:
         self._store = store
+        self._texts = TextSearch(store)
         self._guesses: tuple[object, ItemPredictions | None] = (None, None)
 
     def group(self, annotator: str, request: GroupRequest) -> PageGroup:
@@ -201,6 +206,8 @@ class PageGroups:
         found: list[GroupKind] = ["order"]
         if len(self._store.vectors.load()):
             found.insert(0, "alike")
+        if self._texts.is_offered():
+            found.insert(-1, "text")
         if self.predictions() is not None:
             found.insert(0, "class")
         return found
@@ -225,6 +232,9 @@ class PageGroups:
     ) -> tuple[GroupKind, str | None, list[int]]:
         if request.like is not None:
             return "alike", None, self._like(request.like, free, _SPARE * request.count)
+        if request.by == "text":
+            page = self._nearest_to(request.text, free) if self._texts.is_offered() else []
+            return "text", None, page[: _SPARE * request.count]
         if request.by in (None, "class"):
             name, page = self._surest(free, request)
             if page or request.by is not None:
@@ -323,6 +333,16 @@ class PageGroups:
         known = _rows_of(vectors.items, list(self._labels()))
         page = most_alike(vectors.values, rows, request.count, len(known), known)
         return [int(item) for item in vectors.items[page]]
+
+    def _nearest_to(self, text: str | None, free: Sequence[int]) -> list[int]:
+        """Return the items nearest to a text; those without a vector are left out."""
+        if text is None:
+            return []
+        cosines, vectors = self._texts.cosines(text), self._store.vectors.load()
+        rows = _rows_of(vectors.items, free)
+        return [
+            int(item) for item in vectors.items[rows[np.argsort(-cosines[rows], kind="stable")]]
+        ]
 
     def _like(self, item: int, free: Sequence[int], most: int) -> list[int]:
         vectors = self._store.vectors.load()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fixtures.labeling_pages import Labeling, enter, images_arrived
 
+from allencv_al.common.errors import WeightsError
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
 
@@ -236,3 +237,43 @@ def test_the_review_shows_where_the_model_disagrees(
     assert_accessible(page)
     page.locator("#review-unlike").click()
     expect(tiles.first).to_have_attribute("title", "00.png")
+
+
+def test_a_text_finds_images(
+    new_page: Any, make_labeling: MakeLabeling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_page.allowed += ["422"]
+    page = new_page()
+    monkeypatch.setattr("allencv_al.selection.text_search.find_spec", lambda name: object())
+    labeling = with_vectors(make_labeling(60), dogs=30)
+    [(model,)] = labeling.store.database.rows("SELECT model FROM vector_space")
+    labeling.store.vectors.keep_text_model(model, "{}")
+    values = labeling.store.vectors.load().values
+    texts: list[str] = []
+
+    def cosines(_: Any, text: str) -> Any:
+        texts.append(text)
+        if text == "gone":
+            raise WeightsError("/models/clip: cannot be read")
+        return values @ values[-1 if text == "dog" else 0]  # the last image is one of a dog
+
+    monkeypatch.setattr("allencv_al.selection.text_search.TextSearch.cosines", cosines)
+    open_bulk(page, labeling)
+    expect(page.locator("#bulk-text")).to_be_hidden()
+    page.select_option("#bulk-by", "text")
+    field = page.locator("#bulk-text")
+    expect(field).to_be_focused()
+    field.press("Enter")
+    expect(page.locator("#hint")).to_contain_text("Write what the images show")
+    field.fill("1")  # a digit that is typed labels nothing
+    field.fill("dog")
+    field.press("Enter")
+    expect(page.locator("#bulk-title")).to_contain_text("24 images nearest to “dog”")
+    expect(page.locator("#bulk-grid .tile").first).to_be_focused()
+    assert all(int(name[:2]) >= 30 for name in shown(page))
+    page.keyboard.press("2")
+    assert set(labeling.wait(24).values()) == {"dog"}
+    field.fill("gone")
+    field.press("Enter")
+    expect(page.locator("#notice-text")).to_contain_text("clip: cannot be read")
+    assert texts[:1] == ["dog"] and "/models" not in page.locator("#notice-text").inner_text()

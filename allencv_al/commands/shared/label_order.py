@@ -314,6 +314,7 @@ def _add_vectors(store: LabelingStore, args: argparse.Namespace, pool: Sequence[
     items = [item for item in pool if item.id in missing]
     if not items:
         return
+    from allencv_al.selection.cold_start import text_source
     from allencv_al.selection.pool.embedding_store import store_at
     from allencv_al.selection.pool.pool_scorer import ScoringOptions
     from allencv_al.selection.pool.scoring import compute_outputs
@@ -325,6 +326,9 @@ def _add_vectors(store: LabelingStore, args: argparse.Namespace, pool: Sequence[
     outputs = compute_outputs(predictors, items, {"embeddings"}, None, options)
     assert outputs.embeddings is not None
     store.vectors.add(model, outputs.ids, outputs.embeddings)
+    source = None if args.embeddings is None else text_source(args.embeddings)
+    if source is not None:
+        store.vectors.keep_text_model(model, source)
 
 
 def _image(item: Instance) -> Path | bytes:

@@ -27,6 +27,10 @@ _CREATE = (
     "CREATE TABLE IF NOT EXISTS vector (item INTEGER PRIMARY KEY REFERENCES item (item), "
     "value BLOB NOT NULL)",
 )
+_CREATE_TEXT_MODEL = (
+    "CREATE TABLE IF NOT EXISTS text_model (one INTEGER PRIMARY KEY CHECK (one = 1), "
+    "model TEXT NOT NULL, source TEXT NOT NULL)"
+)
 _CREATE_LAYOUT = (
     "CREATE TABLE IF NOT EXISTS layout "
     "(name TEXT PRIMARY KEY, digest TEXT NOT NULL, places BLOB NOT NULL)"
@@ -119,6 +123,41 @@ class VectorStore:
             self._loaded = _NONE if not rows else _vectors(rows)
             self._seen = seen
         return self._loaded
+
+    def keep_text_model(self, model: str, source: str) -> None:
+        """Keep where the text part of the vectors' model is, in place of that of another model.
+
+        Args:
+            model: The fingerprint of the model.
+            source: Whatever finds it again.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(_CREATE_TEXT_MODEL)
+            connection.execute(
+                "INSERT OR REPLACE INTO text_model VALUES (1, ?, ?)", (model, source)
+            )
+
+    def text_model(self) -> str | None:
+        """Return where the text part of the vectors' model is; None where it has none."""
+        if not self._is_here("text_model") or not self._is_here():
+            return None
+        rows = self._database.rows(
+            "SELECT source FROM text_model t JOIN vector_space v ON v.model = t.model"
+        )
+        return str(rows[0][0]) if rows else None
+
+    def on_axes(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a vector of the model on the axes of the images, `[D]`, at length 1.
+
+        Its mean is not that of the images, and the difference is the same for all of them.
+
+        Args:
+            vector: As the model makes it, `[width]`.
+        """
+        [(width, axes)] = self._database.rows("SELECT width, axes FROM vector_space")
+        rows = (vector @ np.frombuffer(axes, np.float32).reshape(width, -1))[None]
+        found: NDArray[np.float32] = unit_rows(rows)[0]
+        return found
 
     def layouts(self) -> dict[str, NDArray[np.float32]]:
         """Return the kept places of the items that have vectors, float32 `[N, 2]`, by layout."""

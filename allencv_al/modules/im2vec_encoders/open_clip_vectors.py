@@ -11,9 +11,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from overrides import overrides
 from torch import Tensor
 from torch.nn import functional as F
@@ -165,6 +167,41 @@ class OpenClipEncoder(VectorEncoder):
             vectors.append(F.normalize(found.mean(dim=0), dim=0))
         # CLIP learns the logarithm of the factor
         return torch.stack(vectors), float(network.logit_scale.exp())
+
+
+class TextEncoder:
+    """The text part of an image-text model.
+
+    Args:
+        model: As of `OpenClipEncoder`.
+        weights: Likewise.
+
+    Raises:
+        ConfigurationError: open_clip is not installed.
+        WeightsError: The weights are absent, or do not fit.
+    """
+
+    def __init__(self, model: str | dict[str, Any] | None, weights: str) -> None:
+        source = _Source(model, weights)
+        self._network, self._tokenizer = source.whole().eval(), source.tokenizer()
+        self._network.visual = None  # half of the memory, which texts do not need
+
+    @classmethod
+    def from_json(cls, source: str) -> Self:
+        """Return the encoder whose arguments a JSON object has."""
+        return cls(**json.loads(source))
+
+    @torch.no_grad()
+    def vector(self, text: str) -> NDArray[np.float32]:
+        """Return the vector of a text, of length 1, `[D]`.
+
+        Raises:
+            ConfigurationError: It is longer than the model reads.
+        """
+        _check_lengths([text], self._tokenizer)
+        found = self._network.encode_text(self._tokenizer([text]), normalize=True)
+        vector: NDArray[np.float32] = found[0].float().numpy()
+        return vector
 
 
 class _Source:

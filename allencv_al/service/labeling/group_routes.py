@@ -52,6 +52,7 @@ class GroupRoutes:
         request = GroupRequest(
             body.count,
             body.by,
+            body.text,
             body.class_name,
             optional_number(body.like),
             among=None if body.among is None else [number_of(item) for item in body.among],

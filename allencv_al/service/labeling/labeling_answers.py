@@ -157,9 +157,9 @@ class GroupImagesAnswer(BaseModel):
     """Images that belong together, leased to the caller; none where no such image is left."""
 
     items: list[ImageAnswer]
-    by: Literal["class", "alike", "order"]
+    by: Literal["class", "alike", "text", "order"]
     class_name: str | None = Field(description="The class that they are predicted to be of.")
-    kinds: list[Literal["class", "alike", "order"]] = Field(
+    kinds: list[Literal["class", "alike", "text", "order"]] = Field(
         description="The groups that this labeling allows by now."
     )
 

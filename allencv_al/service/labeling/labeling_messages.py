@@ -88,10 +88,14 @@ class GroupImagesRequest(_LabelingRequest):
     """Asks for a page of images that belong together."""
 
     count: int = Field(24, ge=1, le=MOST_GROUPED, description="Maximal number of images.")
-    by: Literal["class", "alike", "order"] | None = Field(
+    by: Literal["class", "alike", "text", "order"] | None = Field(
         None,
         description="`class`: the surest images of one class; `alike`: images that look alike; "
-        "`order`: those that come next. By default what promises the fewest odd ones.",
+        "`text`: those nearest to `text`; `order`: those that come next. By default what promises "
+        "the fewest odd ones.",
+    )
+    text: str | None = Field(
+        None, min_length=1, max_length=300, description="Words that the images are to show."
     )
     class_name: str | None = Field(
         None, max_length=400, description="The predicted class, by default the surest one."

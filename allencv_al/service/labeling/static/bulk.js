@@ -11,7 +11,7 @@ const MOST_SENT = 1000; // images that a request names at most
 const GESTURE_MS = 250; // between the two clicks of a double click
 const RETRY_MS = 2000;
 const MOST_KEPT = 60; // images that were taken out and wait in the view of one image, before others get them
-const NAMES = { "": "What fits best", class: "Surest of a class", alike: "Alike", order: "In order" };
+const NAMES = { "": "What fits best", class: "Surest of a class", alike: "Alike", text: "Nearest to a text", order: "In order" };
 
 export class Bulk {
   constructor(labeler, outbox, tabs) {
@@ -47,9 +47,18 @@ export class Bulk {
       byId(id).addEventListener("change", () => {
         this.like = null;
         byId("bulk-class-label").hidden = byId("bulk-by").value !== "class";
-        this.load();
+        byId("bulk-text-label").hidden = byId("bulk-by").value !== "text";
+        if (byId("bulk-by").value === "text" && id === "bulk-by") byId("bulk-text").focus();
+        if (this.#isSearchable()) this.load();
       });
     }
+    byId("bulk-text").addEventListener("keydown", async (event) => {
+      if (event.key !== "Enter" || !this.#isSearchable()) return;
+      this.like = null;
+      this.passed.clear();
+      await this.load();
+      byId("bulk-grid").querySelector(".tile")?.focus(); // keys label the page again
+    });
   }
 
   /** Use the classes of a session. */
@@ -121,6 +130,7 @@ export class Bulk {
       const found = await post("bulk/next", {
         count: Number(byId("bulk-size").value),
         by: byId("bulk-by").value || null,
+        text: byId("bulk-by").value === "text" ? byId("bulk-text").value.trim() || null : null,
         class_name: byId("bulk-by").value === "class" ? byId("bulk-class").value || null : null,
         like: this.like?.id ?? null,
         among: this.among,
@@ -245,10 +255,17 @@ export class Bulk {
     byId("bulk-grid").setAttribute("aria-busy", "false");
     this.isShownAt = performance.now();
     this.labeler.leaveToPage(items.map((item) => item.id));
-    this.title = titleOf(items.length, by, className, this.like);
+    this.title = titleOf(items.length, by, className, this.like, byId("bulk-text").value.trim());
     byId("bulk-grid").replaceChildren(...items.map((item) => this.#tile(item)));
     this.#drawState();
     if (hadFocus) byId("bulk-grid").querySelector(".tile")?.focus();
+  }
+
+  /** Return whether what is asked for can be shown; a text has to be written first. */
+  #isSearchable() {
+    if (byId("bulk-by").value !== "text" || byId("bulk-text").value.trim()) return true;
+    showHint("Write what the images show, such as “a dog on a beach”, and press Enter.");
+    return false;
   }
 
   #offer(kinds) {
@@ -312,10 +329,11 @@ function emptyText({ total, done } = { total: 0, done: 0 }, among = null) {
   return "No page is left. The other images are for the view of one image, or others have them.";
 }
 
-function titleOf(number, by, className, like) {
+function titleOf(number, by, className, like, text) {
   const images = count(number, "image");
   if (like) return `${images} like ${like.file_name}`;
   if (by === "class") return `${images}, surest to be ${className}`;
+  if (by === "text") return text ? `${images} nearest to “${text}”` : "No text yet";
   if (by === "undone") return `${images} without a label again`;
   return by === "alike" ? `${images} that look alike` : `${images}, the next ones`;
 }
