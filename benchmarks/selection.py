@@ -3,6 +3,8 @@
     python benchmarks/selection.py                                  # 10,000 and 50,000 items
     python benchmarks/selection.py --only-ours --sizes 1000000 --rounds 1
     python benchmarks/selection.py --only-ours --strategies bait --query 10 --dimensions 384
+    python benchmarks/selection.py --only-ours --on-disk FOLDER --sizes 10000000 --rounds 1 \\
+        --dimensions 384 --query 1000 --strategies margin k_center badge typiclust --timeout 1800
     python benchmarks/selection.py --sizes 10000 50000 1000000 --rounds 3 3 1 --output FILE.md
 
 Each contender is a process of its own that makes the pool, tries a tiny pool first (imports,
@@ -26,6 +28,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +60,32 @@ def status_megabytes(field: str) -> float:
     return int(found[1]) / 2**10 if found else 0.0
 
 
-def run_here(contender: str, strategy: str, count: int, query: int, dimensions: int) -> None:
+class AnonymousPeak(threading.Thread):
+    """Watches the memory of this process that no file backs, in MB.
+
+    VmHWM counts the pages of mapped files, too, which the system takes back when it needs them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0.0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Look every 20 ms until `end`."""
+        while not self._over.wait(0.02):
+            self.peak = max(self.peak, status_megabytes("RssAnon"))
+
+    def end(self) -> float:
+        """Return the peak."""
+        self._over.set()
+        self.join()
+        return max(self.peak, status_megabytes("RssAnon"))
+
+
+def run_here(
+    contender: str, strategy: str, count: int, query: int, dimensions: int, folder: Path | None
+) -> None:
     """Be the process of one contender: print its figures as JSON."""
     library = CONTENDERS[contender]
     try:
@@ -66,16 +94,19 @@ def run_here(contender: str, strategy: str, count: int, query: int, dimensions: 
         print(json.dumps({"absent": True}))
         return
     library.make(strategy, make_data(strategy, 3 * query, query, dimensions))()
-    choose = library.make(strategy, make_data(strategy, count, query, dimensions))
+    choose = library.make(strategy, make_data(strategy, count, query, dimensions, folder))
     if Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text(
             "5", encoding="utf-8"
         )  # the height of the memory starts anew
-    before = status_megabytes("VmRSS")
+    before = status_megabytes("VmRSS" if folder is None else "RssAnon")
+    anonymous = AnonymousPeak()
+    if folder is not None:
+        anonymous.start()
     start, processor = time.perf_counter(), time.process_time()
     picks = choose()
     seconds, cpu = time.perf_counter() - start, time.process_time() - processor
-    peak = status_megabytes("VmHWM")
+    peak = status_megabytes("VmHWM") if folder is None else anonymous.end()
     figures = {"seconds": seconds, "cpu": cpu, "extra": max(0.0, peak - before), "peak": peak}
     print(json.dumps({**figures, "picks": [int(pick) for pick in picks]}))
 
@@ -86,6 +117,8 @@ def run_apart(
     """Return the figures of one contender, run in a process of its own."""
     cell = ["--contender", contender, "--strategies", strategy, "--sizes", str(count)]
     cell += ["--query", str(options.query), "--dimensions", str(options.dimensions)]
+    if options.on_disk is not None:
+        cell += ["--on-disk", str(options.on_disk)]
     command = [sys.executable, str(Path(__file__).resolve()), *cell]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=options.timeout)
@@ -173,6 +206,13 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--query", type=int, default=QUERY, help="items to choose")
     parser.add_argument("--dimensions", type=int, default=DIMENSIONS, help="of the embeddings")
+    parser.add_argument(
+        "--on-disk",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the data there in float16, memory-mapped, as encode does; memory is then that "
+        "which no file backs (Linux)",
+    )
     parser.add_argument("--only-ours", action="store_true", help="leave the other libraries out")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one contender")
     parser.add_argument("--output", type=Path, help="write the table to this Markdown file, too")
@@ -180,7 +220,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.contender:
         size, query, dimensions = options.sizes[0], options.query, options.dimensions
-        run_here(options.contender, options.strategies[0], size, query, dimensions)
+        folder = options.on_disk
+        run_here(options.contender, options.strategies[0], size, query, dimensions, folder)
         return
     if len(options.rounds) not in (1, len(options.sizes)):
         parser.error(f"--rounds: expected 1 number, or {len(options.sizes)}, one for each size")

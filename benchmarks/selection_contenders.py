@@ -6,12 +6,14 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 DIMENSIONS, CLASSES, QUERY, LABELED, MEMBERS = 512, 10, 100, 1000, 20
 TARGETS, FEWER_TARGETS = 1000, 100
+ROWS_AT_A_TIME = 65_536
 RADIUS, BANDWIDTH = 17.5, 18.0  # features of this kind are some 18.7 apart
 
 ONE_MODEL = ("random", "least_confidence", "margin", "entropy", "ratio")
@@ -75,7 +77,37 @@ class Data:
     spread: float
 
 
-def make_data(strategy: str, count: int, query: int = QUERY, dimensions: int = DIMENSIONS) -> Data:
+def on_disk(folder: Path, count: int, width: int, lowest: float) -> np.ndarray:
+    """Return normal numbers in float16, memory-mapped; they are made once, in blocks.
+
+    Args:
+        folder: The folder of the file.
+        count: Number of rows.
+        width: Values of a row.
+        lowest: Lower values become this one.
+    """
+    path = folder / f"{count}_{width}_{lowest}.npy"
+    if not path.exists():
+        generator = np.random.default_rng(width)
+        unfinished = folder / f"{path.name}.part"
+        rows = np.lib.format.open_memmap(unfinished, "w+", np.float16, (count, width))
+        for start in range(0, count, ROWS_AT_A_TIME):
+            block = rows[start : start + ROWS_AT_A_TIME]
+            normal = generator.standard_normal(block.shape, dtype=np.float32)
+            np.maximum(normal, lowest, out=block, casting="same_kind")
+        rows.flush()
+        unfinished.rename(path)
+    mapped: np.ndarray = np.load(path, mmap_mode="r")
+    return mapped
+
+
+def make_data(
+    strategy: str,
+    count: int,
+    query: int = QUERY,
+    dimensions: int = DIMENSIONS,
+    folder: Path | None = None,
+) -> Data:
     """Return features as after a ReLU, and logits.
 
     Args:
@@ -83,14 +115,21 @@ def make_data(strategy: str, count: int, query: int = QUERY, dimensions: int = D
         count: Number of items.
         query: How many of them are chosen.
         dimensions: Values of an embedding.
+        folder: Where logits and embeddings lie in float16, memory-mapped; None: in memory, float32.
     """
     generator = np.random.default_rng(0)
-    logits = 2 * generator.standard_normal((count, CLASSES), dtype=np.float32)
+    logits = 2 * generator.standard_normal(
+        (0 if folder is not None else count, CLASSES), dtype=np.float32
+    )
     members = MEMBERS if strategy in MEMBERS_ONLY else 0
     mc_logits = generator.standard_normal((count, members, CLASSES), dtype=np.float32)
     wide = 0 if strategy in ONE_MODEL + MEMBERS_ONLY else dimensions
-    embeddings = generator.standard_normal((count, wide), dtype=np.float32)
-    np.maximum(embeddings, 0, out=embeddings)
+    if folder is not None:
+        logits = on_disk(folder, count, CLASSES, -np.inf)
+        embeddings = on_disk(folder, count, wide, 0.0) if wide else np.empty((count, 0))
+    else:
+        embeddings = generator.standard_normal((count, wide), dtype=np.float32)
+        np.maximum(embeddings, 0, out=embeddings)
     labeled = generator.standard_normal((LABELED, wide), dtype=np.float32)
     targets = TARGETS if count <= 10_000 else FEWER_TARGETS
     target_mc_logits = generator.standard_normal((targets, members, CLASSES), dtype=np.float32)
