@@ -46,8 +46,9 @@ def label_pages(page: Page, truth: dict[str, str], keys: dict[str, str]) -> int:
     """Label on pages until one has few images; return the number of pages."""
     pages, before = 0, ""
     grid, empty = page.locator("#bulk-grid .tile"), page.locator("#bulk-empty")
+    expect(grid.first).to_be_visible(timeout=1_000 * SECONDS)
     while True:
-        names = [str(tile.get_attribute("title")) for tile in grid.all()]
+        names: list[str] = grid.evaluate_all("tiles => tiles.map((tile) => tile.title)")
         if empty.is_visible() or 0 < len(names) < FEWEST:
             return pages
         if not names or names[0] == before:  # the next page has not come yet

@@ -64,10 +64,12 @@ def test_a_vision_transformer_has_no_faults(photos: Path) -> None:
 
 
 def test_the_loop_has_no_faults(photos: Path, write_photos: WritePhotos) -> None:
-    config = photos_config() | evaluate(ROUNDS, "active_learning: {")
+    config = photos_config() | evaluate(ROUNDS, "pool_data_path")
     write_photos(photos / "photos" / "unlabeled", "{label}{number}.jpg")
     check_experiment(Params(config), "rounds.md", ActiveLearningExperiment)
     check_experiment(Params(config), "rounds.md")
+    again = config | evaluate(ROUNDS, "relabel: {}")
+    check_experiment(Params(again), "rounds.md", ActiveLearningExperiment)
 
 
 def test_without_any_label_the_table_of_select_is_what_is_trained_on(
