@@ -42,8 +42,8 @@ from allencv_al.training.heads.held_out_predictions import held_out_probabilitie
 CONSENSUS = "consensus"
 """Annotator and source of the label that several annotators' labels of an image become."""
 
-OPINIONS = "labels_before"
-"""Key in the reason of a query for a second opinion: the number of annotators asked before."""
+OPINIONS = "asked_before"
+"""Key in the reason of a query for a second opinion: the number of annotators before."""
 
 ONE_PERSON = (
     "a second opinion is another person's, and this annotator is one; ground_truth has `annotators`"

@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
+from fixtures.process_tasks import broken, working
 
 from allencv_al.common import task_processes
-from allencv_al.common.task_processes import Lost, Postponed, TaskHooks, Tell, Work
+from allencv_al.common.task_processes import Lost, TaskHooks
 
 pytestmark = pytest.mark.slow  # each test starts processes
-
-
-@contextmanager
-def working(folder: Path) -> Iterator[Work]:
-    """Do tasks by name: "ok", "dies", "dies once", "waits for ok"."""
-
-    def work(task: str, tell: Tell) -> object:
-        tell(f"begun {task}")
-        first = not (folder / task).exists()
-        (folder / task).touch()
-        if task.startswith("dies") and (first or "once" not in task):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if task == "waits for ok" and not (folder / "ok").exists():
-            return Postponed()
-        return task.upper()
-
-    yield work
-
-
-@contextmanager
-def broken() -> Iterator[Work]:
-    """Fail before any task."""
-    os._exit(3)
-    yield lambda task, tell: task
 
 
 def test_each_task_has_one_result_and_a_dead_processs_task_is_done_by_another(

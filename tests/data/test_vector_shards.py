@@ -9,17 +9,16 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.process_tasks import WIDTH, content, slow_work
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.task_processes import Postponed, Tell, Work, run_in_processes
+from allencv_al.common.task_processes import Postponed, run_in_processes
 from allencv_al.data.vector_files import StoredVectors, is_vector_file, read_vectors
 from allencv_al.data.vector_shards import (
     ShardContent,
@@ -34,16 +33,6 @@ from allencv_al.data.vector_shards import (
     write_manifest,
     write_shard,
 )
-
-WIDTH = 4
-
-
-def content(number: int, count: int = 5) -> ShardContent:
-    """Return vectors that follow from the number of a shard; its first image is unreadable."""
-    ids = [f"{number}/{row}.png" for row in range(1, count)]
-    rows = np.random.default_rng(number).normal(size=(len(ids), WIDTH)).astype(np.float16)
-    labels = ["cat", *[None] * (len(ids) - 1)]
-    return ShardContent(ids, {"embeddings": rows}, labels[: len(ids)], {f"{number}/0.png": "odd"})
 
 
 def begin(folder: Path, shards: int) -> Path:
@@ -161,22 +150,6 @@ def test_the_hashes_of_a_shard_are_those_of_its_files(store: Path) -> None:
 
 
 SHARDS = 60
-
-
-@contextmanager
-def slow_work(folder: Path) -> Iterator[Work]:
-    """Make shards of a store, each in some hundredths of a second."""
-
-    def work(number: int, tell: Tell) -> object:
-        made = make_shard(folder, number, partial(_slowly, number))
-        return made if isinstance(made, Postponed) else number
-
-    yield work
-
-
-def _slowly(number: int) -> ShardContent:
-    time.sleep(0.05)
-    return content(number)
 
 
 @pytest.mark.slow

@@ -213,6 +213,7 @@ def opinions_of(run: Path) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_second_opinion_is_asked_of_the_other_person(
     make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_second_opinion_is_asked_of_the_other_person(
     assert labels_of(run) == people[0].given | people[1].given
 
 
+@pytest.mark.slow
 def test_one_person_alone_is_never_asked_twice(
     make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
 ) -> None:
